@@ -1,0 +1,148 @@
+# shellcheck shell=bash
+# Tools, the two QEMU builds and the build of the unit tests.
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+MESON_MIN=1.5
+QEMU_TARGETS=(qemu-system-x86_64 tests/qtest/migration-test)
+
+# The build needs Debian's own python3 (QEMU's configure makes a venv of it).
+find_python() {
+    local python
+    for python in /usr/bin/python3 "$(command -v python3 || true)"; do
+        [ -x "$python" ] || continue
+        if "$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 9))' \
+            2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    die "python 3.9 or newer with ensurepip is needed" "install python3 and python3-venv"
+}
+
+# A python environment below build/tools that holds the meson of trixie's
+# package: for releases whose own meson is too old. Nothing is installed.
+make_private_meson() {
+    local venv=$BUILD/tools/python deb lib
+    stamp_is "$venv/stamp" "$1" && return 0
+    step "unpack a meson that is new enough in build/tools"
+    deb=$(fetch_deb trixie meson)
+    rm -rf "$venv" "$BUILD/tools/meson"
+    mkdir -p "$BUILD/tools/meson"
+    dpkg-deb -x "$deb" "$BUILD/tools/meson"
+    "$1" -m venv --system-site-packages --without-pip "$venv"
+    lib=$("$venv/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    cp -r "$BUILD"/tools/meson/usr/lib/python3/dist-packages/* "$lib/"
+    stamp_write "$venv/stamp" "$1"
+}
+
+# Sets PYTHON, and MESON as a command with that python.
+find_meson() {
+    local version
+    PYTHON=$(find_python)
+    version=$("$PYTHON" -c 'import mesonbuild.coredata as c; print(c.version)' \
+              2>/dev/null || echo 0)
+    if ! version_ge "$version" "$MESON_MIN"; then
+        make_private_meson "$PYTHON"
+        PYTHON=$BUILD/tools/python/bin/python3
+    fi
+    MESON=("$PYTHON" -m mesonbuild.mesonmain)
+}
+
+# The compiler as the builds call it. Both trees have the same shape, so with
+# paths made relative the second build finds most of the first in the cache.
+make_compiler() {
+    local cc=${CC:-gcc}
+    {
+        echo '#!/bin/sh'
+        if [ "$OPT_CCACHE" = yes ]; then
+            echo "CCACHE_BASEDIR='$BUILD' CCACHE_NOHASHDIR=1 exec ccache $cc \"\$@\""
+        else
+            echo "exec $cc \"\$@\""
+        fi
+    } >"$BUILD/tools/cc.new"
+    chmod +x "$BUILD/tools/cc.new"
+    if cmp -s "$BUILD/tools/cc.new" "$BUILD/tools/cc"; then
+        rm "$BUILD/tools/cc.new"
+    else
+        mv "$BUILD/tools/cc.new" "$BUILD/tools/cc"
+    fi
+}
+
+qemu_flags() {
+    printf '%s\n' "--python=$PYTHON" "--cc=$BUILD/tools/cc" "--host-cc=$BUILD/tools/cc" \
+        --target-list=x86_64-softmmu --without-default-features \
+        --enable-kvm --enable-tcg --enable-system --enable-pixman \
+        --enable-fdt=system --enable-gnutls --disable-install-blobs \
+        --disable-download --enable-trace-backends=log
+    if [ "$OPT_WERROR" = no ]; then
+        echo --disable-werror
+    else
+        echo --enable-werror
+    fi
+    [ "$OPT_DEBUG" = no ] || echo --enable-debug
+    [ "$OPT_SANITIZERS" = no ] || printf '%s\n' --enable-asan --enable-ubsan
+}
+
+# configure_qemu TREE NAME: TREE/build, known as build/NAME. Done again from
+# nothing when the flags changed: cheap with ccache, and never half right.
+configure_qemu() {
+    local tree=$1 name=$2 flags stamp
+    stamp=$tree/build/.hybrid-flags
+    mapfile -t flags < <(qemu_flags)
+    ln -sfn "$(basename "$tree")/build" "$BUILD/$name"
+    stamp_is "$stamp" "${flags[*]}" && [ -f "$tree/build/build.ninja" ] && return 0
+    step "configure build/$name"
+    rm -rf "$tree/build"
+    mkdir -p "$tree/build"
+    run_logged "configure-$name" env -C "$tree/build" -u CC -u CFLAGS ../configure "${flags[@]}"
+    stamp_write "$stamp" "${flags[*]}"
+}
+
+configure_unit() {
+    [ -f "$ROOT/meson.build" ] || return 0
+    [ ! -f "$BUILD/unit/build.ninja" ] || return 0
+    step "configure the unit tests in build/unit"
+    rm -rf "$BUILD/unit"
+    CC=$BUILD/tools/cc run_logged configure-unit "${MESON[@]}" setup "$BUILD/unit" "$ROOT"
+}
+
+# Debian's source carries no firmware: link that of the packages.
+link_firmware() {
+    local share=$1/qemu-bundle/usr/local/share/qemu file
+    mkdir -p "$share"
+    for file in /usr/share/qemu/* /usr/share/seabios/* /usr/lib/ipxe/qemu/*; do
+        [ -f "$file" ] || continue
+        [ -e "$share/${file##*/}" ] || ln -sfn "$file" "$share/${file##*/}"
+    done
+    [ -e "$share/bios-256k.bin" ] ||
+        die "no firmware found" "install seabios, ipxe-qemu and qemu-system-data"
+}
+
+# ninja's own progress on a terminal; one line in a hundred in a log.
+run_ninja() {
+    local line
+    export NINJA_STATUS='[%f/%t, %es] '
+    if [ -t 1 ]; then
+        ninja "$@"
+        return
+    fi
+    ninja "$@" | while IFS= read -r line; do
+        case $line in
+        \[*00/* | \[1/* | 'ninja: no work'*) printf '%s\n' "${line:0:100}" ;;
+        \[* | 'ninja: Entering'*) ;;
+        *) printf '%s\n' "$line" ;;
+        esac
+    done
+}
+
+build_qemu() {
+    step "build build/$1"
+    run_ninja -C "$BUILD/$1" "${QEMU_TARGETS[@]}"
+    link_firmware "$BUILD/$1"
+}
+
+build_unit() {
+    [ -f "$BUILD/unit/build.ninja" ] || return 0
+    step "build the unit tests"
+    run_ninja -C "$BUILD/unit"
+}

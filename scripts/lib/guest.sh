@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# The test guest: Debian's cloud kernel and an initramfs with one program.
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+GUEST=$BUILD/guest
+
+# The meta package names the real one in its dependencies.
+guest_kernel() {
+    local package deb
+    [ ! -f "$GUEST/vmlinuz" ] || return 0
+    private_apt_setup trixie
+    package=$(private_apt trixie apt-cache show --no-all-versions linux-image-cloud-amd64 |
+              sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p')
+    [ -n "$package" ] || die "the mirror has no linux-image-cloud-amd64"
+    step "download the guest's kernel, $package"
+    deb=$(fetch_deb trixie "$package")
+    mkdir -p "$GUEST"
+    dpkg-deb --fsys-tarfile "$deb" |
+        tar -xOf - --wildcards './boot/vmlinuz-*' >"$GUEST/vmlinuz.tmp"
+    mv "$GUEST/vmlinuz.tmp" "$GUEST/vmlinuz"
+}
+
+# Built again when a source file below tests/guest differs from last time.
+guest_initrd() {
+    local init=$ROOT/tests/guest/init.c hash tmp=$GUEST/initrd.tmp
+    [ -f "$init" ] || return 0
+    hash=$(find "$ROOT/tests/guest" -maxdepth 1 -name '*.[ch]' | sort |
+           xargs sha256sum | sed "s|$ROOT/||" | sha256sum)
+    [ -f "$GUEST/initrd.gz" ] && stamp_is "$GUEST/initrd.stamp" "$hash" && return 0
+    step "build the guest's initramfs"
+    rm -rf "$tmp"
+    mkdir -p "$tmp/dev" "$tmp/proc" "$tmp/sys" "$tmp/tmp"
+    gcc -O2 -g -Wall -static -pthread -o "$tmp/init" "$init"
+    (cd "$tmp" && find . | sort | cpio --quiet -o -H newc -R 0:0) | gzip -n |
+        write_file "$GUEST/initrd.gz"
+    rm -rf "$tmp"
+    stamp_write "$GUEST/initrd.stamp" "$hash"
+}
+
+build_guest() {
+    guest_kernel
+    guest_initrd
+}
