@@ -1,0 +1,476 @@
+/*
+ * Hybrid live migration, destination.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one rule: nothing of the guest runs here, and no disk is activated,
+ * until GRANT has arrived.  Meanwhile the run state stays "inmigrate" and the
+ * listen thread reads the stream, which is where GRANT (or ABORT) comes from.
+ */
+
+#include "hybrid-internal.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "exec/ramblock.h"
+#include "hw/boards.h"
+#include "hw/core/cpu.h"
+#include "migration/global_state.h"
+#include "system/runstate.h"
+#include "migration.h"
+#include "options.h"
+#include "postcopy-ram.h"
+#include "qemu-file.h"
+#include "ram.h"
+#include "savevm.h"
+#include "trace.h"
+#include "hybrid-blocktime.h"
+
+/* The ledger learns of pages that have come in steps of this many */
+#define HYBRID_LEDGER_STEP 16384
+
+typedef struct HybridDst {
+    QemuMutex lock;             /* state, start, running_said */
+    HandoffDstState state;
+    bool agreed;
+    bool started;               /* @start has run */
+    bool running_said;          /* RUNNING with vCPUs running was sent */
+    QEMUBHFunc *start;
+    QemuEvent started_event;
+    uint64_t memory_needed;
+    uint64_t memory_available;
+    char *refusal;
+    HybridLedger *ledger;
+    Stat64 received;            /* target pages */
+
+    QemuMutex fault_lock;       /* blocktime */
+    HybridBlocktime *blocktime;
+    int waiting;                /* vCPUs on missing pages, atomic */
+} HybridDst;
+
+static HybridDst hybrid_dst;
+
+static void __attribute__((__constructor__)) hybrid_dst_construct(void)
+{
+    qemu_mutex_init(&hybrid_dst.lock);
+    qemu_mutex_init(&hybrid_dst.fault_lock);
+    qemu_event_init(&hybrid_dst.started_event, false);
+}
+
+static bool hybrid_dst_step(HandoffEvent event)
+{
+    HandoffDstState from = hybrid_dst.state;
+    bool ok = handoff_dst_step(&hybrid_dst.state, event);
+
+    if (ok) {
+        trace_hybrid_handoff_step("dst", handoff_dst_state_str(from),
+                                  handoff_event_str(event),
+                                  handoff_dst_state_str(hybrid_dst.state));
+    } else {
+        trace_hybrid_handoff_refused("dst", handoff_dst_state_str(from),
+                                     handoff_event_str(event));
+    }
+    return ok;
+}
+
+static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
+                            HybridMessage *m)
+{
+    trace_hybrid_message("dst", hybrid_msg_str(kind));
+    migrate_send_rp_hybrid(mis, m->bytes->data, m->bytes->len);
+    hybrid_msg_free(m);
+}
+
+/* ---- phase 1 ---- */
+
+bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
+{
+    if (value != HYBRID_PING_HELLO) {
+        return false;
+    }
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        hybrid_dst.agreed = hybrid_dst_step(HANDOFF_EV_HELLO);
+    }
+    migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
+    return true;
+}
+
+static bool hybrid_dst_reserve(MigrationIncomingState *mis,
+                               uint32_t overcommit, uint64_t src_ram,
+                               Error **errp)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (!migrate_postcopy_ram()) {
+        error_setg(errp, "capability postcopy-ram is off at the destination");
+        return false;
+    }
+    if (src_ram != ram_bytes_total()) {
+        error_setg(errp, "the source migrates %" PRIu64 " bytes of guest "
+                   "memory, the destination has %" PRIu64 " bytes", src_ram,
+                   ram_bytes_total());
+        return false;
+    }
+    if (!postcopy_ram_supported_by_host(mis, errp)) {
+        return false;
+    }
+    return hybrid_host_reserve(overcommit, &h->memory_needed,
+                               &h->memory_available, &h->ledger, errp);
+}
+
+/* vCPUs that the management layer starts later ("cont" after -S) */
+static void hybrid_dst_say_running_bh(void *opaque)
+{
+    MigrationIncomingState *mis = opaque;
+    HybridMessage m;
+
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        if (hybrid_dst.running_said || !runstate_is_running()) {
+            return;
+        }
+        hybrid_dst.running_said = true;
+    }
+    m = hybrid_msg_new(HYBRID_MSG_RUNNING);
+    hybrid_msg_put_be32(&m, 1);
+    hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+}
+
+static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
+{
+    if (running && hybrid_dst.started) {
+        migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
+    }
+}
+
+static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
+{
+    HybridDst *h = &hybrid_dst;
+    uint32_t overcommit = hybrid_msg_get_be32(in);
+    HybridMessage out;
+    Error *err = NULL;
+    uint64_t src_ram;
+
+    hybrid_msg_get_be32(in);    /* flags */
+    src_ram = hybrid_msg_get_be64(in);
+
+    if (hybrid_dst_reserve(mis, overcommit, src_ram, &err)) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
+        }
+        qemu_add_vm_change_state_handler(hybrid_dst_vm_state, mis);
+        WITH_QEMU_LOCK_GUARD(&h->fault_lock) {
+            h->blocktime =
+                hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.cpus);
+        }
+        out = hybrid_msg_new(HYBRID_MSG_READY);
+        hybrid_msg_put_be64(&out, h->memory_needed);
+        hybrid_msg_put_be64(&out, h->memory_available);
+        hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
+        return 0;
+    }
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_dst_step(HANDOFF_EV_SETTINGS_REFUSED);
+        h->refusal = g_strdup(error_get_pretty(err));
+    }
+    out = hybrid_msg_new(HYBRID_MSG_REFUSE);
+    hybrid_msg_put_be64(&out, h->memory_needed);
+    hybrid_msg_put_be64(&out, h->memory_available);
+    hybrid_msg_put_text(&out, h->refusal);
+    hybrid_dst_send(mis, HYBRID_MSG_REFUSE, &out);
+    error_prepend(&err, "migration refused: ");
+    migrate_set_error(migrate_get_current(), err);
+    error_free(err);
+    return -ENOMEM;
+}
+
+/* ---- phases 3 and 4 ---- */
+
+static void hybrid_dst_grant(MigrationIncomingState *mis)
+{
+    HybridDst *h = &hybrid_dst;
+    bool again;
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->state == HANDOFF_DST_LOADED_PAUSED ||
+            h->state == HANDOFF_DST_RUNNING_PAUSED) {
+            hybrid_dst_step(HANDOFF_EV_RECOVER);
+        }
+        again = h->state == HANDOFF_DST_RUNNING;
+        if (!hybrid_dst_step(HANDOFF_EV_GRANT)) {
+            return;
+        }
+    }
+    if (!again) {
+        migration_bh_schedule(h->start, mis);
+    } else if (h->started) {
+        /* RUNNING may be what got lost */
+        HybridMessage m = hybrid_msg_new(HYBRID_MSG_RUNNING);
+
+        hybrid_msg_put_be32(&m, h->running_said);
+        hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+    }
+}
+
+static int hybrid_dst_abort(void)
+{
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        hybrid_dst_step(HANDOFF_EV_ABORT);
+        if (hybrid_dst.state != HANDOFF_DST_GONE) {
+            return 0;           /* of no meaning after GRANT */
+        }
+    }
+    error_report("The source keeps the guest: this migration is over");
+    /* There is nothing here to be saved by a pause */
+    postcopy_state_set(POSTCOPY_INCOMING_LISTENING);
+    return -ECANCELED;
+}
+
+int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
+{
+    HybridMessageKind kind;
+    HybridMessage m;
+    Error *err = NULL;
+    int ret = 0;
+
+    if (!hybrid_dst.agreed) {
+        error_report("Unexpected hybrid migration message");
+        return -EINVAL;
+    }
+    if (!hybrid_msg_read(&m, f, len, &kind, &err)) {
+        error_report_err(err);
+        ret = qemu_file_get_error(f) ?: -EINVAL;
+        goto out;
+    }
+    trace_hybrid_message("dst", hybrid_msg_str(kind));
+    switch (kind) {
+    case HYBRID_MSG_SETTINGS:
+        ret = hybrid_dst_settings(mis, &m);
+        break;
+    case HYBRID_MSG_GRANT:
+        hybrid_dst_grant(mis);
+        break;
+    case HYBRID_MSG_ABORT:
+        ret = hybrid_dst_abort();
+        break;
+    default:
+        break;                  /* of a newer source, harmless by contract */
+    }
+    if (m.overrun) {
+        error_report("hybrid message %s is too short (%u bytes)",
+                     hybrid_msg_str(kind), len);
+        ret = -EINVAL;
+    }
+out:
+    hybrid_msg_free(&m);
+    return ret;
+}
+
+void hybrid_dst_package(MigrationIncomingState *mis)
+{
+    if (hybrid_dst.agreed) {
+        QEMU_LOCK_GUARD(&hybrid_dst.lock);
+        hybrid_dst_step(HANDOFF_EV_PACKAGE);
+    }
+}
+
+bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
+{
+    HybridDst *h = &hybrid_dst;
+    HybridMessage m;
+
+    if (!h->agreed) {
+        return false;
+    }
+    h->start = start;
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_dst_step(HANDOFF_EV_LOADED_SENT);
+    }
+    m = hybrid_msg_new(HYBRID_MSG_LOADED);
+    hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);
+    return true;
+}
+
+bool hybrid_dst_keep_stopped(void)
+{
+    return hybrid_dst.agreed && global_state_received() &&
+           !runstate_is_live(global_state_get_runstate());
+}
+
+void hybrid_dst_started(MigrationIncomingState *mis)
+{
+    HybridDst *h = &hybrid_dst;
+    HybridMessage m;
+    bool running;
+
+    if (!h->agreed) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        running = runstate_is_running();
+        h->started = true;
+        h->running_said = running;
+    }
+    m = hybrid_msg_new(HYBRID_MSG_RUNNING);
+    hybrid_msg_put_be32(&m, running);
+    hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+    qemu_event_set(&h->started_event);
+}
+
+void hybrid_dst_paused(MigrationIncomingState *mis)
+{
+    if (hybrid_dst.agreed) {
+        QEMU_LOCK_GUARD(&hybrid_dst.lock);
+        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+    }
+}
+
+/* ---- phase 5 ---- */
+
+void hybrid_dst_stream_end(MigrationIncomingState *mis)
+{
+    if (hybrid_dst.agreed) {
+        /* The source ends the stream only after it has said GRANT */
+        qemu_event_wait(&hybrid_dst.started_event);
+    }
+}
+
+void hybrid_dst_finish(MigrationIncomingState *mis)
+{
+    HybridDst *h = &hybrid_dst;
+    HybridMessage m;
+
+    if (!h->agreed) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->state == HANDOFF_DST_RUNNING) {
+            hybrid_dst_step(HANDOFF_EV_STREAM_END);
+        }
+    }
+    if (h->state == HANDOFF_DST_DONE && mis->to_src_file) {
+        m = hybrid_msg_new(HYBRID_MSG_STATS);
+        hybrid_msg_put_be64(&m, stat64_get(&h->received));
+        WITH_QEMU_LOCK_GUARD(&h->fault_lock) {
+            unsigned n = hybrid_blocktime_vcpus(h->blocktime);
+
+            n = MIN(n, HYBRID_MSG_MAX_BODY / 8 - 2);
+            hybrid_msg_put_be32(&m, n);
+            for (unsigned i = 0; i < n; i++) {
+                hybrid_msg_put_be64(&m,
+                    hybrid_blocktime_vcpu_us(h->blocktime, i));
+            }
+        }
+        hybrid_dst_send(mis, HYBRID_MSG_STATS, &m);
+    }
+    g_clear_pointer(&h->ledger, hybrid_ledger_close);
+}
+
+static int hybrid_dst_vcpu(uint32_t ptid)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu->thread_id == ptid) {
+            return cpu->cpu_index;
+        }
+    }
+    return -1;
+}
+
+void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
+{
+    HybridDst *h = &hybrid_dst;
+    int vcpu;
+
+    if (!h->agreed) {
+        return;
+    }
+    vcpu = hybrid_dst_vcpu(ptid);
+    if (vcpu < 0) {
+        return;                 /* a device or QEMU itself */
+    }
+    addr = ROUND_DOWN(addr, qemu_ram_pagesize(rb));
+    QEMU_LOCK_GUARD(&h->fault_lock);
+    /*
+     * Announce the wait before looking whether the page has just come: the
+     * placing thread sets the bitmap first and then looks at who waits.
+     */
+    qatomic_inc(&h->waiting);
+    smp_mb();
+    if (!hybrid_blocktime_begin(h->blocktime, vcpu, addr, hybrid_now_us(),
+                                ramblock_recv_bitmap_test(rb, (void *)addr))) {
+        qatomic_dec(&h->waiting);
+    }
+}
+
+void hybrid_dst_received(uint64_t pages)
+{
+    if (hybrid_dst.agreed) {
+        stat64_add(&hybrid_dst.received, pages);
+    }
+}
+
+void hybrid_dst_placed(void *host, uint64_t pages)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (!h->agreed) {
+        return;
+    }
+    stat64_add(&h->received, pages);
+    smp_mb();                   /* pairs with hybrid_dst_fault() */
+    if (qatomic_read(&h->waiting)) {
+        QEMU_LOCK_GUARD(&h->fault_lock);
+        qatomic_sub(&h->waiting,
+                    hybrid_blocktime_placed(h->blocktime, (uintptr_t)host,
+                                            hybrid_now_us()));
+    }
+}
+
+static MigrationHybridPhase hybrid_dst_phase(void)
+{
+    switch (hybrid_dst.state) {
+    case HANDOFF_DST_WAIT:
+    case HANDOFF_DST_AGREED:
+        return MIGRATION_HYBRID_PHASE_PREPARATION;
+    case HANDOFF_DST_READY:
+        return MIGRATION_HYBRID_PHASE_ROUNDS;
+    case HANDOFF_DST_LOADING:
+    case HANDOFF_DST_LOADED:
+    case HANDOFF_DST_LOADED_PAUSED:
+        return MIGRATION_HYBRID_PHASE_STATE_TRANSFER;
+    case HANDOFF_DST_RUNNING:
+    case HANDOFF_DST_RUNNING_PAUSED:
+        return hybrid_dst.started ? MIGRATION_HYBRID_PHASE_PAGING
+                                  : MIGRATION_HYBRID_PHASE_RESUME;
+    case HANDOFF_DST_DONE:
+        return MIGRATION_HYBRID_PHASE_COMPLETED;
+    default:
+        return MIGRATION_HYBRID_PHASE_FAILED;
+    }
+}
+
+void hybrid_dst_fill_info(MigrationInfo *info)
+{
+    HybridDst *h = &hybrid_dst;
+    MigrationHybridInfo *i;
+
+    QEMU_LOCK_GUARD(&h->lock);
+    if (!h->agreed) {
+        return;
+    }
+    i = info->hybrid = g_new0(MigrationHybridInfo, 1);
+    i->active = h->state != HANDOFF_DST_GONE;
+    i->agreed = true;
+    i->reason = g_strdup(h->refusal);
+    i->has_phase = true;
+    i->phase = hybrid_dst_phase();
+    i->has_memory_needed = i->has_memory_available = true;
+    i->memory_needed = h->memory_needed;
+    i->memory_available = h->memory_available;
+    i->pages = g_new0(MigrationHybridPages, 1);
+    i->pages->has_received = true;
+    i->pages->received = stat64_get(&h->received);
+}

@@ -1,0 +1,102 @@
+/*
+ * Hybrid live migration: who owns the guest.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "hybrid-handoff.h"
+#include "hybrid-handoff-table.h"
+
+typedef struct HandoffRow {
+    unsigned char state;
+    unsigned char event;
+    unsigned char next;
+} HandoffRow;
+
+#define SRC_ROW(s, e, n) \
+    { HANDOFF_SRC_##s, HANDOFF_EV_##e, HANDOFF_SRC_##n },
+#define DST_ROW(s, e, n) \
+    { HANDOFF_DST_##s, HANDOFF_EV_##e, HANDOFF_DST_##n },
+#define SRC_STATE(name, owner) [HANDOFF_SRC_##name] = { #name, owner },
+#define DST_STATE(name, owner) [HANDOFF_DST_##name] = { #name, owner },
+#define EVENT(name) [HANDOFF_EV_##name] = #name,
+#define ONE_STATE(name, owner) + 1
+#define ONE_EVENT(name) + 1
+
+typedef struct HandoffStateInfo {
+    const char *name;
+    bool owner;
+} HandoffStateInfo;
+
+static const HandoffRow src_rows[] = { HANDOFF_SRC_TABLE(SRC_ROW) };
+static const HandoffRow dst_rows[] = { HANDOFF_DST_TABLE(DST_ROW) };
+static const HandoffStateInfo src_states[] = { HANDOFF_SRC_STATES(SRC_STATE) };
+static const HandoffStateInfo dst_states[] = { HANDOFF_DST_STATES(DST_STATE) };
+static const char *const event_names[] = { HANDOFF_EVENTS(EVENT) };
+
+/* The enums have no name that the table lacks; the reverse fails above */
+G_STATIC_ASSERT(0 HANDOFF_SRC_STATES(ONE_STATE) == HANDOFF_SRC__MAX);
+G_STATIC_ASSERT(0 HANDOFF_DST_STATES(ONE_STATE) == HANDOFF_DST__MAX);
+G_STATIC_ASSERT(0 HANDOFF_EVENTS(ONE_EVENT) == HANDOFF_EV__MAX);
+
+static const HandoffRow *find_row(const HandoffRow *rows, size_t n,
+                                  unsigned state, unsigned event)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].state == state && rows[i].event == event) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+bool handoff_src_step(HandoffSrcState *state, HandoffEvent ev)
+{
+    const HandoffRow *row = find_row(src_rows, G_N_ELEMENTS(src_rows),
+                                     *state, ev);
+
+    if (!row) {
+        return false;
+    }
+    *state = row->next;
+    return true;
+}
+
+bool handoff_dst_step(HandoffDstState *state, HandoffEvent ev)
+{
+    const HandoffRow *row = find_row(dst_rows, G_N_ELEMENTS(dst_rows),
+                                     *state, ev);
+
+    if (!row) {
+        return false;
+    }
+    *state = row->next;
+    return true;
+}
+
+/* A state that does not exist owns nothing */
+bool handoff_src_may_run(HandoffSrcState state)
+{
+    return state < HANDOFF_SRC__MAX && src_states[state].owner;
+}
+
+bool handoff_dst_may_run(HandoffDstState state)
+{
+    return state < HANDOFF_DST__MAX && dst_states[state].owner;
+}
+
+const char *handoff_src_state_str(HandoffSrcState state)
+{
+    return state < HANDOFF_SRC__MAX ? src_states[state].name : "?";
+}
+
+const char *handoff_dst_state_str(HandoffDstState state)
+{
+    return state < HANDOFF_DST__MAX ? dst_states[state].name : "?";
+}
+
+const char *handoff_event_str(HandoffEvent ev)
+{
+    return ev < HANDOFF_EV__MAX ? event_names[ev] : "?";
+}

@@ -1,0 +1,122 @@
+/*
+ * Hybrid live migration: what the glue's files share.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Locking: hybrid_src.lock protects everything in HybridSrc that the return
+ * path thread, the migration thread and the monitor share: the handoff state
+ * and all that the messages of the destination bring.  It nests inside the
+ * BQL and is never held while anything is sent or waited for (but on
+ * hybrid_src.cond).  The rounds belong to the migration thread; a reader
+ * takes the lock, the migration thread appends under it.
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_INTERNAL_H
+#define QEMU_MIGRATION_HYBRID_INTERNAL_H
+
+#include "qemu/osdep.h"
+#include "qemu/stats64.h"
+#include "qemu/thread.h"
+#include "hybrid.h"
+#include "hybrid-handoff.h"
+#include "hybrid-ledger.h"
+#include "hybrid-metrics.h"
+#include "hybrid-rounds.h"
+#include "hybrid-wire.h"
+
+typedef struct HybridSrc {
+    QemuMutex lock;
+    QemuCond cond;
+
+    bool active;
+    bool observe;
+    char *why_not;              /* why not active; also a refusal's text */
+
+    /* the handoff, under lock */
+    HandoffSrcState state;
+    bool agreed;
+    bool peer_loaded;
+    bool rp_ended;
+    bool timed_out;
+    uint32_t pong_seen;         /* last answered RTT probe */
+    uint64_t memory_needed;
+    uint64_t memory_available;
+    HybridTimes times;
+    HybridRtt rtt;
+    uint64_t pages_received;    /* the destination's own count */
+    bool received_known;
+    GArray *vcpu_blocked_us;    /* of uint64_t, as the destination says */
+
+    /* the time-out of the handoff */
+    QemuThread watchdog;
+    bool watchdog_running;
+    int64_t deadline_us;        /* 0: disarmed, -1: thread shall end */
+
+    /* rounds: migration thread (appends under lock) */
+    MigrationHybridPhase phase;
+    HybridRounds rounds;
+    GArray *records;            /* of HybridRoundRecord */
+    uint32_t round;
+    bool scan_ended;
+    bool decided;
+    HybridAction action;
+    HybridReason end_reason;
+    bool completing;
+    bool requests_only;
+    int64_t rounds_start_us;
+    int64_t round_start_us;
+    uint64_t rounds_start_bytes;
+    uint64_t round_start_bytes;
+    uint64_t round_start_pages;
+    uint64_t round_start_zero;
+
+    /* throttling of vCPUs (auto-converge), integrated at every tick */
+    int64_t throttle_mark_us;
+    uint64_t throttled_us;
+
+    /* pages, from two threads with a preempt channel */
+    Stat64 pages_total;
+    Stat64 pages_first;
+    Stat64 pages_on_demand;
+    Stat64 pages_pushed;
+} HybridSrc;
+
+extern HybridSrc hybrid_src;
+
+/* Microseconds on the clock that all metrics use (monotonic) */
+static inline int64_t hybrid_now_us(void)
+{
+    return qemu_clock_get_us(QEMU_CLOCK_REALTIME);
+}
+
+/* One step of the source's handoff, traced; hybrid_src.lock held */
+bool hybrid_src_step(HandoffEvent event);
+
+/*
+ * Wait (hybrid_src.lock held) until something changes, at most @timeout_ms.
+ */
+void hybrid_src_wait(int timeout_ms);
+
+/* Phase changes: event and trace */
+void hybrid_set_phase(MigrationHybridPhase phase, const char *reason);
+
+/* hybrid-switch.c: the watchdog is of no use any more */
+void hybrid_src_disarm(void);
+
+/* hybrid-dst.c, for query-migrate at the destination */
+void hybrid_dst_fill_info(MigrationInfo *info);
+
+/*
+ * hybrid-host.c: can this host take the guest?  Claims the memory in the
+ * host's ledger, returned in @ledger (may stay NULL: none usable).  False:
+ * @errp is the sentence for the operators of both sides.
+ */
+bool hybrid_host_reserve(uint32_t overcommit, uint64_t *needed,
+                         uint64_t *available, HybridLedger **ledger,
+                         Error **errp);
+
+/* hybrid-pages.c */
+void hybrid_pages_init(void);
+void hybrid_pages_cleanup(void);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * Hybrid live migration: what the six metrics mean, exactly.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Times are microseconds on the source's monotonic clock; -1 is unknown.
+ *
+ * The first three times divide the last one without gap or overlap:
+ *
+ *   start        stop          first instruction          source is free
+ *     |-preparation-|---downtime----|---------resume----------|
+ *     |------------------------total--------------------------|
+ *
+ * The first instruction at the destination is not seen from the source: its
+ * message RUNNING is, one one-way delay later.  The delay is taken as half the
+ * shortest round trip, the sample that queues have disturbed least (Mills,
+ * "Internet time synchronization: the Network Time Protocol", IEEE
+ * Transactions on Communications 39(10), 1991).  If the two directions differ,
+ * the error is half of that round trip at most.
+ *
+ * Locking: none; the caller serialises calls on one object.
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_METRICS_H
+#define QEMU_MIGRATION_HYBRID_METRICS_H
+
+/* ---- round trips ---- */
+
+typedef struct HybridRtt {
+    int64_t min_us;             /* -1: no sample */
+    uint64_t samples;
+} HybridRtt;
+
+void hybrid_rtt_init(HybridRtt *rtt);
+
+/* A PING was answered after @rtt_us; a negative one is ignored */
+void hybrid_rtt_sample(HybridRtt *rtt, int64_t rtt_us);
+
+/* -1: unknown */
+int64_t hybrid_rtt_one_way(const HybridRtt *rtt);
+
+/* ---- times ---- */
+
+typedef struct HybridTimes {
+    int64_t start_us;           /* the migrate command */
+    int64_t stop_us;            /* the last vCPU of the source has stopped */
+    int64_t package_us;         /* the package with the CPU state is sent */
+    int64_t loaded_us;          /* LOADED has come */
+    int64_t grant_us;           /* GRANT is sent */
+    int64_t running_us;         /* RUNNING, or an unpatched peer's PONG 3 */
+    int64_t last_page_us;       /* the last page is sent */
+    int64_t done_us;            /* nothing at the source belongs to the guest */
+    bool running_seen;          /* running_us is RUNNING's, no guess */
+} HybridTimes;
+
+/* All unknown */
+void hybrid_times_init(HybridTimes *t);
+
+/*
+ * From the migrate command until the guest stops for its CPU state to be sent;
+ * it runs at the source throughout.
+ */
+int64_t hybrid_times_preparation(const HybridTimes *t);
+
+/*
+ * From the last vCPU stopping at the source until the first one runs at the
+ * destination.  *@estimated (may be NULL) is set if the peer has not said when
+ * that was, or if the one-way delay is unknown and therefore not taken off:
+ * before RUNNING has come, the time is taken as GRANT's arrival.
+ */
+int64_t hybrid_times_downtime(const HybridTimes *t, const HybridRtt *rtt,
+                              bool *estimated);
+
+/*
+ * From the guest's first instruction at the destination until the last page is
+ * there and the source is free of the guest.
+ */
+int64_t hybrid_times_resume(const HybridTimes *t, const HybridRtt *rtt);
+
+/* From the migrate command until the source holds nothing of the guest */
+int64_t hybrid_times_total(const HybridTimes *t);
+
+/* ---- pages ---- */
+
+/* Target pages, but for bytes */
+typedef struct HybridPages {
+    uint64_t total;             /* all sends, copies of a page included */
+    uint64_t first;             /* sends of pages never sent before */
+    uint64_t resent;            /* all other sends */
+    uint64_t zero;              /* sends as "all zero" */
+    uint64_t on_demand;         /* sends after the handoff: requested pages */
+    uint64_t pushed;            /* sends after the handoff: all others */
+    uint64_t bytes;             /* everything that was sent */
+    uint64_t lost;              /* sent, not received: the link broke */
+    uint64_t received;          /* the destination's own count */
+} HybridPages;
+
+/*
+ * True if the counters agree with each other: each send is a first one or a
+ * re-send; no kind is more than all; and, with @received_known, every send was
+ * received or is accounted for as lost.  If not, what is wrong is appended to
+ * @why (may be NULL).
+ */
+bool hybrid_pages_add_up(const HybridPages *p, bool received_known,
+                         GString *why);
+
+/* ---- degradation ---- */
+
+/*
+ * Percent (0 to 100) of the vCPU time in the window that the guest did not get
+ * because of the migration:
+ *
+ *   100 * (sum of vcpu_blocked_us + throttled_us) / (nvcpus * window_us)
+ *
+ * @vcpu_blocked_us: for each vCPU, time in which it waited for a missing page.
+ * @throttled_us: vCPU time taken by throttling, summed over vCPUs: three vCPUs
+ * held for a second are three seconds.
+ * @window_us: wall-clock time, usually the total migration time.
+ *
+ * 0 if there was no vCPU time to be had.  The downtime does not count: it is
+ * a metric of its own.
+ */
+double hybrid_degradation(const uint64_t *vcpu_blocked_us, unsigned nvcpus,
+                          uint64_t throttled_us, uint64_t window_us);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * Capability and parameters of hybrid migration
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "monitor/monitor.h"
+#include "qapi/error.h"
+#include "qapi/qapi-builtin-visit.h"
+#include "qapi/qmp/qerror.h"
+#include "qapi/visitor.h"
+#include "migration.h"
+#include "hybrid-params.h"
+
+bool migrate_hybrid(void)
+{
+    return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_HYBRID];
+}
+
+#define ACCESSOR(kind, ctype, name, ...)                                \
+    ctype migrate_hybrid_##name(void)                                   \
+    {                                                                   \
+        return migrate_get_current()->parameters.hybrid_##name;         \
+    }
+HYBRID_PARAMS(ACCESSOR)
+
+void hybrid_params_init(MigrationHybridParameters *params)
+{
+    /* The values are set by the properties. */
+#define INIT(kind, ctype, name, ...) \
+    params->has_hybrid_##name = true;
+    HYBRID_PARAMS(INIT)
+}
+
+static bool check_range(MigrationParameter param, uint64_t value,
+                        uint64_t min, uint64_t max, Error **errp)
+{
+    g_autofree char *expected = NULL;
+
+    if (value >= min && value <= max) {
+        return true;
+    }
+
+    /*
+     * QMP and -global accept -1 for an unsigned number and wrap it: show
+     * what was typed.
+     */
+    expected = g_strdup_printf("a value between %" PRIu64 " and %" PRIu64
+                               ", not %" PRId64, min, max, (int64_t)value);
+    error_setg(errp, QERR_INVALID_PARAMETER_VALUE,
+               MigrationParameter_str(param), expected);
+    return false;
+}
+
+bool hybrid_params_check(const MigrationHybridParameters *params,
+                         Error **errp)
+{
+#define CHECK(kind, ctype, name, NAME, option, unit, min, max, def)     \
+    if (params->has_hybrid_##name &&                                    \
+        !check_range(MIGRATION_PARAMETER_HYBRID_##NAME,                 \
+                     params->hybrid_##name, min, max, errp)) {          \
+        return false;                                                   \
+    }
+    HYBRID_PARAMS(CHECK)
+
+    return true;
+}
+
+void hybrid_params_merge(MigrationHybridParameters *dest,
+                         const MigrationHybridParameters *src)
+{
+#define MERGE(kind, ctype, name, ...)                                   \
+    if (src->has_hybrid_##name) {                                       \
+        dest->has_hybrid_##name = true;                                 \
+        dest->hybrid_##name = src->hybrid_##name;                       \
+    }
+    HYBRID_PARAMS(MERGE)
+}
+
+#define VISIT_UINT64 visit_type_uint64
+#define VISIT_SIZE   visit_type_size
+#define VISIT_BOOL   visit_type_bool
+
+void hybrid_hmp_set_parameter(MigrationHybridParameters *params,
+                              MigrationParameter param, Visitor *v,
+                              Error **errp)
+{
+    const char *name = MigrationParameter_str(param);
+
+#define SET(kind, ctype, field, NAME, ...)                              \
+    if (param == MIGRATION_PARAMETER_HYBRID_##NAME) {                   \
+        params->has_hybrid_##field =                                    \
+            VISIT_##kind(v, name, &params->hybrid_##field, errp);       \
+        return;                                                         \
+    }
+    HYBRID_PARAMS(SET)
+
+    g_assert_not_reached();
+}
+
+static void print_number(Monitor *mon, MigrationParameter param,
+                         uint64_t value, const char *unit)
+{
+    monitor_printf(mon, "%s: %" PRIu64 "%s\n",
+                   MigrationParameter_str(param), value, unit);
+}
+
+static void print_bool(Monitor *mon, MigrationParameter param,
+                       bool value, const char *unit)
+{
+    monitor_printf(mon, "%s: %s\n",
+                   MigrationParameter_str(param), value ? "on" : "off");
+}
+
+#define PRINT_UINT64 print_number
+#define PRINT_SIZE   print_number
+#define PRINT_BOOL   print_bool
+
+void hybrid_hmp_info_parameters(Monitor *mon,
+                                const MigrationHybridParameters *params)
+{
+#define PRINT(kind, ctype, name, NAME, option, unit, ...)               \
+    PRINT_##kind(mon, MIGRATION_PARAMETER_HYBRID_##NAME,                \
+                 params->hybrid_##name, unit);
+    HYBRID_PARAMS(PRINT)
+}

@@ -1,0 +1,296 @@
+/*
+ * Hybrid live migration: when the pre-copy rounds end.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "hybrid-rounds.h"
+
+/* A measurement over at least this long counts in full, others in part */
+#define SETTLED_US 100000.0
+
+/* The part of a full measurement in the smoothed value */
+#define SMOOTHING 0.5
+
+/* Looking at a page and finding it zero takes about this long */
+#define ZERO_PAGE_US 1.0
+
+/* Rounds whose lengths differ by less than this say nothing about D(t) */
+#define SAME_LENGTH 1.25
+
+/* The largest double that may be converted to uint64_t, about 1.8e19 */
+#define MAX_U64 18446744073709549568.0
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static void smooth_add(HybridSmooth *s, double value, double over_us)
+{
+    double weight = SMOOTHING * MIN(1.0, over_us / SETTLED_US);
+
+    /* Both fade alike, so that the first sample does not start from zero */
+    s->sum += weight * (value - s->sum);
+    s->weight += weight * (1.0 - s->weight);
+}
+
+static double smooth_get(const HybridSmooth *s)
+{
+    return s->weight > 0.0 ? s->sum / s->weight : 0.0;
+}
+
+static uint64_t data_pages(const HybridRoundRecord *rec)
+{
+    return rec->pages > rec->zero_pages ? rec->pages - rec->zero_pages : 0;
+}
+
+/* True if going from @before to @after pages is a clear gain */
+static bool clear_gain(const HybridRounds *r, double before, double after)
+{
+    return after * 100.0 <= before * (100.0 - r->cfg.min_gain);
+}
+
+/*
+ * Bytes per second while data was sent, 0 if the round cannot tell.  The time
+ * for zero pages is taken off: they cost a look at memory and next to no
+ * bytes, so that a freshly booted guest would make any link look slow.  A
+ * round that did little else has measured the memory, not the link.
+ */
+static double round_throughput(const HybridRoundRecord *rec)
+{
+    double time = rec->time_us;
+    double sending = time - rec->zero_pages * ZERO_PAGE_US;
+
+    if (!rec->bytes || sending <= 0.0 || sending < time / 2.0) {
+        return 0.0;
+    }
+    return rec->bytes * 1e6 / sending;
+}
+
+static void measure(HybridRounds *r, HybridRoundRecord *rec)
+{
+    double throughput = round_throughput(rec);
+    double over_us;
+
+    r->fit_bandwidth = smooth_get(&r->bandwidth);
+    if (throughput > 0.0) {
+        smooth_add(&r->throughput, throughput, rec->time_us);
+    }
+    if (!rec->bandwidth && throughput > 0.0) {
+        rec->bandwidth = MAX(1.0, MIN(throughput, MAX_U64));
+    }
+    if (!rec->bandwidth) {
+        return;
+    }
+    over_us = rec->bytes * 1e6 / rec->bandwidth;
+    over_us = MAX(1.0, MIN(over_us, (double)rec->time_us));
+    smooth_add(&r->bandwidth, rec->bandwidth, over_us);
+    r->fit_bandwidth = smooth_get(&r->bandwidth);
+    if (over_us >= SETTLED_US) {
+        /* A link that has just become slower is slow now, not on average */
+        r->fit_bandwidth = MIN(r->fit_bandwidth, (double)rec->bandwidth);
+    }
+}
+
+/* How long the next round would take, 0 if unknown */
+static double next_round_us(const HybridRounds *r,
+                            const HybridRoundRecord *rec)
+{
+    double throughput = smooth_get(&r->throughput);
+    double page_bytes = r->cfg.page_size;
+    uint64_t sent = data_pages(rec);
+    double page_us, next;
+
+    if (throughput <= 0.0) {
+        return 0.0;
+    }
+    /* Compression makes pages smaller; headers of zero pages do not */
+    if (sent) {
+        page_bytes = MIN(page_bytes, (double)rec->bytes / sent);
+    }
+    page_us = page_bytes * 1e6 / throughput;
+    next = rec->remaining_pages * page_us;
+    if (r->rounds > 1) {
+        /*
+         * What a round costs apart from its pages (the sync) the next one
+         * costs, too.  Not so the first, which looks at all of memory.
+         */
+        next = MAX(next, rec->time_us +
+                         ((double)rec->remaining_pages - sent) * page_us);
+    }
+    return next;
+}
+
+/* Pages that another full round would leave */
+static double predict(const HybridRounds *r, const HybridRoundRecord *rec)
+{
+    double dirtied = rec->remaining_pages;
+    double time = rec->time_us;
+    double last_dirtied = r->last_dirtied;
+    double last_time = r->last_time_us;
+    double next = next_round_us(r, rec);
+    double low, high, slope;
+
+    if (next <= 0.0 || time <= 0.0) {
+        /* No clock: as many pages are dirtied per page sent as just now */
+        return rec->pages ? dirtied * (dirtied / rec->pages) : dirtied;
+    }
+    if (last_time <= 0.0) {
+        return dirtied * (next / time);
+    }
+    if (time < last_time * SAME_LENGTH && last_time < time * SAME_LENGTH) {
+        /* Two measurements of the same thing: their mean */
+        return (dirtied + last_dirtied) * (next / (time + last_time));
+    }
+    low = dirtied * (next / time);
+    slope = MAX(0.0, (dirtied - last_dirtied) / (time - last_time));
+    if (slope * time >= dirtied) {
+        /* No page is so hot that it is dirtied however short the round */
+        return low;
+    }
+    high = MAX(0.0, dirtied + slope * (next - time));
+    return (low + high) / 2.0;
+}
+
+static bool fits(const HybridRounds *r, const HybridRoundRecord *rec)
+{
+    if (!rec->remaining_pages) {
+        return true;
+    }
+    if (r->fit_bandwidth > 0.0) {
+        return (double)rec->remaining_pages * r->cfg.page_size * 1e6 <=
+               r->fit_bandwidth * r->cfg.downtime_limit_us;
+    }
+    /* Never measured: true if this round did at least as much in the limit */
+    return data_pages(rec) >= rec->remaining_pages &&
+           rec->time_us <= r->cfg.downtime_limit_us;
+}
+
+static HybridReason bound_reached(const HybridRounds *r, uint64_t time_us,
+                                  uint64_t bytes)
+{
+    if (r->cfg.max_time_us && time_us >= r->cfg.max_time_us) {
+        return HYBRID_REASON_TIME_LIMIT;
+    }
+    if (r->cfg.max_bytes && bytes >= r->cfg.max_bytes) {
+        return HYBRID_REASON_BYTE_LIMIT;
+    }
+    return HYBRID_REASON_NONE;
+}
+
+void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
+                        uint64_t total_pages)
+{
+    *r = (HybridRounds) {
+        .cfg = *cfg,
+        .total_pages = total_pages,
+        .min_remaining = total_pages,
+    };
+    r->cfg.max_rounds = MAX(r->cfg.max_rounds, 1);
+    r->cfg.min_gain = CLAMP(r->cfg.min_gain, 1, 99);
+}
+
+HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
+                                uint64_t total_bytes, bool requested)
+{
+    if (requested) {
+        return HYBRID_REASON_REQUESTED;
+    }
+    return bound_reached(r, elapsed_us, total_bytes);
+}
+
+/* After a full round that left something: why the rounds end, or NONE */
+static HybridReason why_end(const HybridRounds *r,
+                            const HybridRoundRecord *rec)
+{
+    double left = rec->remaining_pages;
+    HybridReason bound;
+
+    if (r->rounds >= r->cfg.max_rounds) {
+        return HYBRID_REASON_ROUND_LIMIT;
+    }
+    bound = bound_reached(r, r->time_us, r->bytes);
+    if (bound != HYBRID_REASON_NONE) {
+        return bound;
+    }
+    if (r->stalled <= HYBRID_ROUNDS_PATIENCE &&
+        (clear_gain(r, left, r->predicted) ||
+         clear_gain(r, left, r->min_remaining))) {
+        return HYBRID_REASON_NONE;
+    }
+    return fits(r, rec) ? HYBRID_REASON_FITS : HYBRID_REASON_NO_GAIN;
+}
+
+void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
+{
+    bool requested = rec->cut && (rec->cut_reason == HYBRID_REASON_REQUESTED ||
+                                  rec->cut_reason == HYBRID_REASON_NONE);
+
+    r->rounds += r->rounds < UINT32_MAX;
+    rec->round = r->rounds;
+    r->time_us = add_saturated(r->time_us, rec->time_us);
+    r->bytes = add_saturated(r->bytes, rec->bytes);
+    measure(r, rec);
+    r->predicted = MIN(predict(r, rec), (double)r->total_pages);
+
+    if (clear_gain(r, r->min_remaining, rec->remaining_pages)) {
+        r->stalled = 0;
+    } else {
+        r->stalled += r->stalled < UINT32_MAX;
+    }
+    r->min_remaining = MIN(r->min_remaining, rec->remaining_pages);
+    r->last_time_us = rec->time_us;
+    r->last_dirtied = rec->cut ? rec->dirtied_pages : rec->remaining_pages;
+
+    if (requested) {
+        rec->reason = HYBRID_REASON_REQUESTED;
+    } else if (!rec->remaining_pages) {
+        rec->reason = HYBRID_REASON_CLEAN;
+    } else if (rec->cut) {
+        rec->reason = rec->cut_reason;
+    } else {
+        rec->reason = why_end(r, rec);
+    }
+
+    if (rec->reason == HYBRID_REASON_NONE) {
+        rec->action = HYBRID_ACTION_CONTINUE;
+    } else if (!requested && fits(r, rec)) {
+        rec->action = HYBRID_ACTION_COMPLETE;
+    } else {
+        rec->action = HYBRID_ACTION_HANDOFF;
+    }
+}
+
+double hybrid_rounds_bandwidth(const HybridRounds *r)
+{
+    return smooth_get(&r->bandwidth);
+}
+
+const char *hybrid_action_str(HybridAction action)
+{
+    static const char *const names[] = {
+        [HYBRID_ACTION_CONTINUE] = "continue",
+        [HYBRID_ACTION_HANDOFF] = "handoff",
+        [HYBRID_ACTION_COMPLETE] = "complete",
+    };
+
+    return (unsigned)action < G_N_ELEMENTS(names) ? names[action] : "?";
+}
+
+const char *hybrid_reason_str(HybridReason reason)
+{
+    static const char *const names[] = {
+        [HYBRID_REASON_NONE] = "none",
+        [HYBRID_REASON_FITS] = "fits",
+        [HYBRID_REASON_NO_GAIN] = "no-gain",
+        [HYBRID_REASON_ROUND_LIMIT] = "round-limit",
+        [HYBRID_REASON_TIME_LIMIT] = "time-limit",
+        [HYBRID_REASON_BYTE_LIMIT] = "byte-limit",
+        [HYBRID_REASON_REQUESTED] = "requested",
+        [HYBRID_REASON_CLEAN] = "clean",
+    };
+
+    return (unsigned)reason < G_N_ELEMENTS(names) ? names[reason] : "?";
+}

@@ -1,0 +1,154 @@
+/*
+ * Hybrid live migration: when the pre-copy rounds end.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A round is one full pass over the pages that were dirty when it began.
+ * After each round the caller hands in what happened, and the policy answers:
+ * another round, the handoff to post-copy, or completion as pre-copy.  In the
+ * middle of a round the caller asks whether a bound cuts it now.
+ *
+ * The rule, after a full round that left R pages:
+ *
+ *   1. nothing left: complete;
+ *   2. a bound (rounds, time, bytes) is reached: the rounds end;
+ *   3. otherwise they go on while another round is expected to leave clearly
+ *      fewer pages than R.  "Clearly" is the min_gain percentage.  The
+ *      expectation is the smaller of a prediction (below) and the least that
+ *      any round so far has left: after a burst of writes the rounds go on in
+ *      order to come back near that minimum instead of handing off on top of
+ *      the burst;
+ *   4. but no more than HYBRID_ROUNDS_PATIENCE rounds in a row are forgiven
+ *      for having brought no clear gain over the minimum.
+ *
+ * When the rounds end, the migration completes as pre-copy if what is left
+ * fits the downtime limit at the bandwidth measured, else it hands off.
+ *
+ * The prediction.  Let D(t) be the number of distinct pages that the guest
+ * dirties in a time t.  A page that is dirtied again counts once, so D is
+ * concave (Denning and Schwartz, "Properties of the working-set model", CACM
+ * 15(3), 1972, for the mean size of a working set as a function of its
+ * window).  For a round shorter than the last one this gives two bounds that
+ * need no model of the guest: the line from the origin through the last
+ * round's (T, D) lies below D(t), the line through the last two rounds lies
+ * above it.  The prediction is the middle of the two: right for a guest that
+ * writes at random as well as for one that writes the same pages over and
+ * over, and for what lies between the error is half the gap at most.  After
+ * the first round only the lower line exists: the prediction is optimistic,
+ * and one more round finds out.
+ *
+ * Units: pages are target pages of cfg.page_size bytes; times are
+ * microseconds; bandwidths are bytes per second.  All inputs may be anything:
+ * no division by zero, no overflow (arithmetic that could is done in double,
+ * exact up to 2^53 and monotone beyond).  The same records give the same
+ * decisions.
+ *
+ * Locking: none; the caller serialises calls on one HybridRounds.
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_ROUNDS_H
+#define QEMU_MIGRATION_HYBRID_ROUNDS_H
+
+/* Rounds in a row without a clear gain that are forgiven */
+#define HYBRID_ROUNDS_PATIENCE 2
+
+typedef enum {
+    HYBRID_ACTION_CONTINUE,     /* another round */
+    HYBRID_ACTION_HANDOFF,      /* stop the guest, go on as post-copy */
+    HYBRID_ACTION_COMPLETE,     /* stop the guest, send the rest, done */
+} HybridAction;
+
+typedef enum {
+    HYBRID_REASON_NONE,         /* the rounds go on */
+    HYBRID_REASON_FITS,         /* no further gain, the rest fits */
+    HYBRID_REASON_NO_GAIN,      /* no further gain, the rest does not fit */
+    HYBRID_REASON_ROUND_LIMIT,
+    HYBRID_REASON_TIME_LIMIT,
+    HYBRID_REASON_BYTE_LIMIT,
+    HYBRID_REASON_REQUESTED,    /* migrate-start-postcopy */
+    HYBRID_REASON_CLEAN,        /* nothing left */
+} HybridReason;
+
+typedef struct HybridRoundsConfig {
+    uint32_t max_rounds;        /* 0 counts as 1 */
+    uint32_t min_gain;          /* percent, taken as 1 to 99 */
+    uint64_t max_time_us;       /* 0: no bound */
+    uint64_t max_bytes;         /* 0: no bound */
+    uint64_t downtime_limit_us;
+    uint64_t page_size;         /* bytes */
+} HybridRoundsConfig;
+
+/* What happened in a round, and what the policy made of it */
+typedef struct HybridRoundRecord {
+    uint32_t round;             /* out: 1 for the first */
+    uint64_t pages;             /* page sends, zero pages included */
+    uint64_t zero_pages;        /* those of them sent as "all zero" */
+    uint64_t bytes;             /* sent in this round */
+    uint64_t remaining_pages;   /* dirty after the sync that ended it */
+    uint64_t dirtied_pages;     /* dirtied while it ran */
+    uint64_t unsent_pages;      /* left over when it was cut, else 0 */
+    uint64_t time_us;           /* from the end of the round before */
+    /*
+     * What the stop could use, for "does the rest fit".  0: unknown; it is
+     * then derived from bytes and time, and filled in if that is possible.
+     */
+    uint64_t bandwidth;
+    bool cut;                   /* ended in the middle, by cut_reason */
+    HybridReason cut_reason;    /* as hybrid_rounds_tick() said */
+    HybridAction action;        /* out */
+    HybridReason reason;        /* out */
+} HybridRoundRecord;
+
+/* A mean of samples of different weight that forgets old ones */
+typedef struct HybridSmooth {
+    double sum, weight;
+} HybridSmooth;
+
+/* Plain data, may be copied; fields are private, but good to trace */
+typedef struct HybridRounds {
+    HybridRoundsConfig cfg;
+    uint64_t total_pages;
+    uint32_t rounds;            /* ended so far */
+    uint32_t stalled;           /* of these the last, without clear gain */
+    uint64_t time_us;           /* of all rounds */
+    uint64_t bytes;             /* of all rounds */
+    uint64_t min_remaining;     /* the least that a round has left */
+    HybridSmooth throughput;    /* bytes/s in the rounds */
+    HybridSmooth bandwidth;     /* bytes/s that the stop could use */
+    double fit_bandwidth;       /* the careful end of it, 0 unknown */
+    uint64_t last_time_us, last_dirtied;    /* the round before, 0 none */
+    double predicted;           /* pages that another round would leave */
+} HybridRounds;
+
+/* @total_pages: pages that the first round may have to send */
+void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
+                        uint64_t total_pages);
+
+/*
+ * In the middle of a round: which bound, if any, cuts it now.  @elapsed_us
+ * and @total_bytes count from the beginning of the first round; @requested:
+ * the operator wants the handoff now.  HYBRID_REASON_NONE: go on.  If it is
+ * anything else, end the round with cut and cut_reason set.
+ */
+HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
+                                uint64_t total_bytes, bool requested);
+
+/*
+ * A round has ended, fully or cut.  Fills in @rec->round, action and reason,
+ * and bandwidth if it was 0 and can be told.
+ *
+ * A round that was cut always ends the rounds: with completion if the rest
+ * fits, except on request, when it is always the handoff.
+ *
+ * May be called again after the end was decided (observe-only).
+ */
+void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec);
+
+/* Smoothed bandwidth for the stop, bytes per second, 0 if unknown */
+double hybrid_rounds_bandwidth(const HybridRounds *r);
+
+/* The names of QAPI; "none" for HYBRID_REASON_NONE */
+const char *hybrid_action_str(HybridAction action);
+const char *hybrid_reason_str(HybridReason reason);
+
+#endif

@@ -1,0 +1,566 @@
+/*
+ * Hybrid live migration, source: decision, negotiation (phase 1), rounds
+ * (phase 2) and the messages of the destination.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-internal.h"
+#include "qapi/error.h"
+#include "qapi/qapi-events-migration.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "exec/target_page.h"
+#include "hw/boards.h"
+#include "system/cpu-throttle.h"
+#include "migration.h"
+#include "migration-stats.h"
+#include "options.h"
+#include "qemu-file.h"
+#include "ram.h"
+#include "savevm.h"
+#include "trace.h"
+#include "hybrid-params.h"
+
+/* Round-trip probes before the settings are sent; the least one counts */
+#define HYBRID_RTT_PROBES 4
+
+/* A shorter round says nothing about the link: it only filled its buffers */
+#define HYBRID_MIN_BANDWIDTH_US 50000
+
+HybridSrc hybrid_src;
+
+static void __attribute__((__constructor__)) hybrid_src_construct(void)
+{
+    qemu_mutex_init(&hybrid_src.lock);
+    qemu_cond_init(&hybrid_src.cond);
+}
+
+bool hybrid_src_step(HandoffEvent event)
+{
+    HandoffSrcState from = hybrid_src.state;
+    bool ok = handoff_src_step(&hybrid_src.state, event);
+
+    if (ok) {
+        trace_hybrid_handoff_step("src", handoff_src_state_str(from),
+                                  handoff_event_str(event),
+                                  handoff_src_state_str(hybrid_src.state));
+    } else {
+        trace_hybrid_handoff_refused("src", handoff_src_state_str(from),
+                                     handoff_event_str(event));
+    }
+    return ok;
+}
+
+void hybrid_src_wait(int timeout_ms)
+{
+    qemu_cond_timedwait(&hybrid_src.cond, &hybrid_src.lock, timeout_ms);
+}
+
+void hybrid_set_phase(MigrationHybridPhase phase, const char *reason)
+{
+    hybrid_src.phase = phase;
+    trace_hybrid_phase(MigrationHybridPhase_str(phase), hybrid_src.round,
+                       reason ?: "");
+    qapi_event_send_migration_hybrid_phase(phase, hybrid_src.round, reason);
+}
+
+void hybrid_src_reset(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    QEMU_LOCK_GUARD(&h->lock);
+    h->active = h->observe = h->agreed = h->peer_loaded = false;
+    h->rp_ended = h->timed_out = h->received_known = false;
+    h->scan_ended = h->decided = h->completing = h->requests_only = false;
+    g_clear_pointer(&h->why_not, g_free);
+    g_clear_pointer(&h->records, g_array_unref);
+    g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
+    h->state = HANDOFF_SRC_IDLE;
+    h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
+    h->pong_seen = h->round = 0;
+    h->memory_needed = h->memory_available = 0;
+    h->pages_received = 0;
+    h->throttled_us = 0;
+    h->throttle_mark_us = 0;
+    hybrid_times_init(&h->times);
+    hybrid_rtt_init(&h->rtt);
+}
+
+/* NULL: hybrid applies, else why not */
+static const char *hybrid_why_not(MigrationState *s, MigrationAddress *addr)
+{
+    if (!migrate_postcopy_ram()) {
+        return "capability postcopy-ram is off";
+    }
+    if (migrate_mode() != MIG_MODE_NORMAL) {
+        return "migration mode is not 'normal'";
+    }
+    if (migrate_mapped_ram()) {
+        return "capability mapped-ram is on";
+    }
+    if (migrate_background_snapshot()) {
+        return "capability background-snapshot is on";
+    }
+    if (migrate_colo()) {
+        return "capability x-colo is on";
+    }
+    if (migrate_multifd()) {
+        return "capability multifd is on";
+    }
+    if (addr->transport != MIGRATION_ADDRESS_TYPE_SOCKET) {
+        return "the URI is not a two-way stream (tcp, unix, vsock or fd)";
+    }
+    return NULL;
+}
+
+void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
+{
+    HybridSrc *h = &hybrid_src;
+    const char *why_not;
+
+    if (!migrate_hybrid()) {
+        return;
+    }
+    why_not = hybrid_why_not(s, addr);
+    if (why_not) {
+        h->why_not = g_strdup(why_not);
+        warn_report("migration: hybrid does not apply: %s", why_not);
+        return;
+    }
+    h->active = true;
+    h->observe = migrate_hybrid_observe_only();
+    h->records = g_array_new(false, true, sizeof(HybridRoundRecord));
+    h->times.start_us = hybrid_now_us();
+    stat64_set(&h->pages_total, 0);
+    stat64_set(&h->pages_first, 0);
+    stat64_set(&h->pages_on_demand, 0);
+    stat64_set(&h->pages_pushed, 0);
+    hybrid_pages_init();
+}
+
+/* ---- phase 1 ---- */
+
+/*
+ * Wait, lock held, until the handoff leaves @state.  No time-out: nothing is
+ * at stake yet, the guest runs, and migrate_cancel ends the wait.
+ */
+static bool hybrid_src_wait_answer(HandoffSrcState state)
+{
+    while (hybrid_src.state == state && !hybrid_src.rp_ended) {
+        hybrid_src_wait(1000);
+    }
+    return hybrid_src.state != state;
+}
+
+static void hybrid_src_probe_rtt(MigrationState *s, uint32_t n)
+{
+    HybridSrc *h = &hybrid_src;
+    int64_t sent_us = hybrid_now_us();
+
+    qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_RTT | n);
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        while (h->pong_seen != (HYBRID_PING_RTT | n) && !h->rp_ended) {
+            hybrid_src_wait(1000);
+        }
+        if (h->pong_seen == (HYBRID_PING_RTT | n)) {
+            hybrid_rtt_sample(&h->rtt, hybrid_now_us() - sent_us);
+        }
+    }
+}
+
+static void hybrid_src_send_settings(MigrationState *s)
+{
+    HybridMessage m = hybrid_msg_new(HYBRID_MSG_SETTINGS);
+
+    hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
+    hybrid_msg_put_be32(&m, 0);
+    hybrid_msg_put_be64(&m, ram_bytes_total());
+    hybrid_msg_send_to_dst(s->to_dst_file, &m);
+}
+
+bool hybrid_src_negotiate(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    Error *err = NULL;
+
+    if (!h->active) {
+        return true;
+    }
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_PREPARATION, NULL);
+    if (h->observe) {
+        return true;
+    }
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_src_step(HANDOFF_EV_HELLO_SENT);
+    }
+    qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_HELLO);
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (!hybrid_src_wait_answer(HANDOFF_SRC_HELLO)) {
+            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            goto lost;
+        }
+    }
+    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES; n++) {
+        hybrid_src_probe_rtt(s, n);
+    }
+    if (!h->agreed) {
+        return true;
+    }
+
+    hybrid_src_send_settings(s);
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (!hybrid_src_wait_answer(HANDOFF_SRC_ASKED)) {
+            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            goto lost;
+        }
+        if (h->state == HANDOFF_SRC_PRECOPY) {
+            return true;
+        }
+        error_setg(&err, "The destination refuses the migration: %s",
+                   h->why_not ?: "no reason given");
+    }
+    migrate_set_error(s, err);
+    error_free(err);
+    return false;
+
+lost:
+    error_setg(&err, "The destination closed the connection while hybrid "
+               "migration was being negotiated");
+    migrate_set_error(s, err);
+    error_free(err);
+    return false;
+}
+
+void hybrid_src_explain(Error **err)
+{
+    HybridSrc *h = &hybrid_src;
+
+    /*
+     * A destination that lacks postcopy-ram breaks the stream when it sees
+     * ADVISE, and tells only its own log why.
+     */
+    if (*err && h->active && h->state == HANDOFF_SRC_PLAIN && h->round <= 1 &&
+        !h->decided) {
+        error_append_hint(err, "\n");
+        error_prepend(err, "The destination broke the stream right after "
+                      "post-copy was announced (probably its capability "
+                      "postcopy-ram is off): ");
+    }
+}
+
+/* ---- phase 2 ---- */
+
+static void hybrid_src_begin_round(int64_t now_us)
+{
+    HybridSrc *h = &hybrid_src;
+
+    h->round++;
+    h->scan_ended = false;
+    h->round_start_us = now_us;
+    h->round_start_bytes = migration_transferred_bytes();
+    h->round_start_pages = stat64_get(&h->pages_total);
+    h->round_start_zero = stat64_get(&mig_stats.zero_pages);
+}
+
+static void hybrid_src_begin_rounds(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    HybridRoundsConfig config = {
+        .max_rounds = migrate_hybrid_max_rounds(),
+        .min_gain = migrate_hybrid_min_gain(),
+        .max_time_us = (uint64_t)migrate_hybrid_max_precopy_time() * 1000,
+        .max_bytes = migrate_hybrid_max_precopy_bytes(),
+        .downtime_limit_us = migrate_downtime_limit() * 1000,
+        .page_size = qemu_target_page_size(),
+    };
+
+    hybrid_rounds_init(&h->rounds, &config,
+                       ram_bytes_total() / qemu_target_page_size());
+    trace_hybrid_rounds_config(config.max_rounds, config.min_gain,
+                               config.max_time_us, config.max_bytes,
+                               config.downtime_limit_us, config.page_size,
+                               h->rounds.total_pages);
+    h->rounds_start_us = hybrid_now_us();
+    h->rounds_start_bytes = migration_transferred_bytes();
+    hybrid_src_begin_round(h->rounds_start_us);
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+}
+
+/* vCPU time taken away by auto-converge since the last call */
+static void hybrid_src_note_throttle(int64_t now_us)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->throttle_mark_us && cpu_throttle_active()) {
+        h->throttled_us += (now_us - h->throttle_mark_us) *
+                           MACHINE(qdev_get_machine())->smp.cpus *
+                           cpu_throttle_get_percentage() / 100;
+    }
+    h->throttle_mark_us = now_us;
+}
+
+/*
+ * The round is over and RAM has been synced: fill the record, let the policy
+ * decide, and report.
+ */
+static HybridAction hybrid_src_end_round(HybridReason cut_reason,
+                                         uint64_t unsent_pages,
+                                         int64_t end_us)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t avail = migrate_avail_switchover_bandwidth();
+    HybridRoundRecord r = {
+        .round = h->round,
+        .pages = stat64_get(&h->pages_total) - h->round_start_pages,
+        .zero_pages = stat64_get(&mig_stats.zero_pages) - h->round_start_zero,
+        .bytes = migration_transferred_bytes() - h->round_start_bytes,
+        .unsent_pages = unsent_pages,
+        .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
+        .time_us = end_us - h->round_start_us,
+        .cut = cut_reason != HYBRID_REASON_NONE,
+        .cut_reason = cut_reason,
+    };
+
+    /* Dirtied again before they were sent counts in unsent, not twice */
+    r.dirtied_pages = r.remaining_pages > unsent_pages
+                      ? r.remaining_pages - unsent_pages : 0;
+    if (avail) {
+        r.bandwidth = avail;
+    } else if (r.time_us >= HYBRID_MIN_BANDWIDTH_US) {
+        r.bandwidth = r.bytes * 1000000 / r.time_us;
+    }
+    hybrid_rounds_end(&h->rounds, &r);
+    trace_hybrid_round(r.round, r.pages, r.bytes, r.remaining_pages,
+                       r.dirtied_pages, r.time_us, r.bandwidth,
+                       hybrid_action_str(r.action),
+                       hybrid_reason_str(r.reason));
+    trace_hybrid_round_cut(r.round, r.zero_pages, r.unsent_pages, r.cut,
+                           hybrid_reason_str(r.cut_reason));
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        g_array_append_val(h->records, r);
+        if (!h->decided && r.action != HYBRID_ACTION_CONTINUE) {
+            h->decided = true;
+            h->action = r.action;
+            h->end_reason = r.reason;
+        }
+    }
+    return r.action;
+}
+
+HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t must_precopy, can_postcopy, unsent;
+    int64_t now_us;
+    HybridReason cut;
+    HybridAction action;
+
+    if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
+        return HYBRID_TICK_NONE;
+    }
+    now_us = hybrid_now_us();
+    hybrid_src_note_throttle(now_us);
+    if (!h->round) {
+        hybrid_src_begin_rounds(s);
+    }
+    if (h->observe) {
+        return HYBRID_TICK_NONE;
+    }
+
+    cut = hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
+                             migration_transferred_bytes() -
+                             h->rounds_start_bytes,
+                             qatomic_read(&s->start_postcopy));
+    if (h->scan_ended) {
+        cut = cut == HYBRID_REASON_REQUESTED ? cut : HYBRID_REASON_NONE;
+    } else if (cut == HYBRID_REASON_NONE || !can_switchover) {
+        return HYBRID_TICK_ITERATE;
+    }
+
+    unsent = ram_bytes_remaining() / qemu_target_page_size();
+    qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+    action = hybrid_src_end_round(cut, unsent, now_us);
+
+    /*
+     * State that only pre-copy can carry (devices) is not the policy's
+     * matter: as upstream, it has to fit the downtime before the switch.
+     */
+    if (action == HYBRID_ACTION_CONTINUE || !can_switchover ||
+        must_precopy > s->threshold_size) {
+        hybrid_src_begin_round(hybrid_now_us());
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+        return HYBRID_TICK_ITERATE;
+    }
+    h->action = action;
+    h->completing = action == HYBRID_ACTION_COMPLETE;
+    if (!h->agreed && h->completing) {
+        return HYBRID_TICK_FINISH;
+    }
+    return HYBRID_TICK_SWITCH;
+}
+
+void hybrid_src_iterated(int ret)
+{
+    if (ret > 0) {
+        hybrid_src.scan_ended = true;
+    }
+}
+
+void hybrid_src_observe(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active || !h->observe || !h->round ||
+        s->state != MIGRATION_STATUS_ACTIVE) {
+        return;
+    }
+    hybrid_src_end_round(HYBRID_REASON_NONE, 0, hybrid_now_us());
+    hybrid_src_begin_round(hybrid_now_us());
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+}
+
+bool hybrid_src_completing(void)
+{
+    return hybrid_src.active && hybrid_src.agreed && hybrid_src.completing;
+}
+
+bool hybrid_src_agreed(void)
+{
+    return hybrid_src.active && hybrid_src.agreed;
+}
+
+/* ---- the destination's messages; return path thread ---- */
+
+static void hybrid_src_running(MigrationState *s, bool vcpus_run)
+{
+    HybridSrc *h = &hybrid_src;
+    bool first = h->state == HANDOFF_SRC_GRANTED;
+
+    hybrid_src_step(HANDOFF_EV_PEER_RUNNING);
+    if (vcpus_run && !h->times.running_seen) {
+        h->times.running_us = hybrid_now_us();
+        h->times.running_seen = true;
+        /* Upstream's own figure, in ms; 0 would mean that it is not set */
+        s->downtime = MAX(1, hybrid_times_downtime(&h->times, &h->rtt, NULL) /
+                             1000);
+    }
+    if (first && !h->completing) {
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_PAGING, NULL);
+    }
+}
+
+static void hybrid_src_stats(HybridMessage *m)
+{
+    HybridSrc *h = &hybrid_src;
+    uint32_t vcpus;
+
+    h->pages_received = hybrid_msg_get_be64(m);
+    h->received_known = true;
+    vcpus = MIN(hybrid_msg_get_be32(m), HYBRID_MSG_MAX_BODY / 8);
+    g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
+    h->vcpu_blocked_us = g_array_new(false, true, sizeof(uint64_t));
+    while (vcpus-- && !m->overrun) {
+        uint64_t us = hybrid_msg_get_be64(m);
+
+        g_array_append_val(h->vcpu_blocked_us, us);
+    }
+}
+
+bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
+                           uint16_t len, Error **errp)
+{
+    HybridSrc *h = &hybrid_src;
+    HybridMessageKind kind;
+    HybridMessage m;
+
+    if (type != HYBRID_RP_MSG || !hybrid_src_agreed()) {
+        return false;
+    }
+    if (!hybrid_msg_read(&m, rp, len, &kind, errp)) {
+        goto out;
+    }
+    trace_hybrid_message("src", hybrid_msg_str(kind));
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        switch (kind) {
+        case HYBRID_MSG_READY:
+            h->memory_needed = hybrid_msg_get_be64(&m);
+            h->memory_available = hybrid_msg_get_be64(&m);
+            hybrid_src_step(HANDOFF_EV_PEER_READY);
+            break;
+        case HYBRID_MSG_REFUSE:
+            h->memory_needed = hybrid_msg_get_be64(&m);
+            h->memory_available = hybrid_msg_get_be64(&m);
+            g_free(h->why_not);
+            h->why_not = hybrid_msg_get_text(&m);
+            hybrid_src_step(HANDOFF_EV_PEER_REFUSES);
+            break;
+        case HYBRID_MSG_LOADED:
+            h->peer_loaded = true;
+            break;
+        case HYBRID_MSG_RUNNING:
+            hybrid_src_running(s, hybrid_msg_get_be32(&m));
+            break;
+        case HYBRID_MSG_STATS:
+            hybrid_src_stats(&m);
+            break;
+        default:
+            /* Of a newer peer; it cannot matter if we did not ask for it */
+            break;
+        }
+        qemu_cond_broadcast(&h->cond);
+    }
+    if (m.overrun) {
+        error_setg(errp, "hybrid message %s is too short (%u bytes)",
+                   hybrid_msg_str(kind), len);
+    }
+out:
+    hybrid_msg_free(&m);
+    return true;
+}
+
+void hybrid_src_pong(uint32_t value)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active) {
+        return;
+    }
+    QEMU_LOCK_GUARD(&h->lock);
+    if (value == HYBRID_PONG_ACK) {
+        h->agreed = hybrid_src_step(HANDOFF_EV_PEER_AGREES);
+    } else if (value == HYBRID_PING_HELLO) {
+        hybrid_src_step(HANDOFF_EV_PEER_PLAIN);
+    } else if ((value & HYBRID_PING_RTT_MASK) == HYBRID_PING_RTT) {
+        h->pong_seen = value;
+    } else if (value == 3 && !h->agreed && h->times.stop_us >= 0) {
+        /*
+         * PING 3 ends the package: its echo says that a plain destination
+         * has loaded the devices and is about to run the guest.
+         */
+        h->times.running_us = hybrid_now_us();
+    }
+    qemu_cond_broadcast(&h->cond);
+}
+
+void hybrid_src_rp_end(void)
+{
+    QEMU_LOCK_GUARD(&hybrid_src.lock);
+    hybrid_src.rp_ended = true;
+    qemu_cond_broadcast(&hybrid_src.cond);
+}
+
+void hybrid_src_kick(void)
+{
+    if (hybrid_src.requests_only) {
+        QEMU_LOCK_GUARD(&hybrid_src.lock);
+        qemu_cond_broadcast(&hybrid_src.cond);
+    }
+}
+
+bool hybrid_src_requests_only(void)
+{
+    return hybrid_src.requests_only;
+}

@@ -1,0 +1,371 @@
+/*
+ * Hybrid live migration, source: the switch (phases 3 and 4).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one rule: before GRANT is sent the source may run the guest again at
+ * any time, afterwards never.  Cancel, time-out, a broken link and GRANT meet
+ * under hybrid_src.lock, and the transition table lets exactly one of them
+ * through.
+ */
+
+#include "hybrid-internal.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "system/runstate.h"
+#include "migration.h"
+#include "options.h"
+#include "qemu-file.h"
+#include "ram.h"
+#include "savevm.h"
+#include "trace.h"
+#include "hybrid-params.h"
+
+/* What a cancel leaves to ABORT to get into the socket, on a stuck link */
+#define HYBRID_ABORT_PATIENCE_US 500000
+
+/* ---- the time-out ---- */
+
+/*
+ * Sending may block for as long as TCP likes when the link is silently dead,
+ * so the time-out has a thread of its own: it gives the guest back to the
+ * source and then shuts the stream down, which ends every send.
+ */
+static void *hybrid_src_watchdog(void *opaque)
+{
+    MigrationState *s = opaque;
+    HybridSrc *h = &hybrid_src;
+    bool fire = false;
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        while (h->deadline_us > 0) {
+            int64_t left_us = h->deadline_us - hybrid_now_us();
+
+            if (left_us <= 0) {
+                fire = true;
+                /* Refused by the table once the guest was given away */
+                h->timed_out = hybrid_src_step(HANDOFF_EV_TIMEOUT);
+                break;
+            }
+            hybrid_src_wait(left_us / 1000 + 1);
+        }
+        qemu_cond_broadcast(&h->cond);
+    }
+    if (fire) {
+        QEMU_LOCK_GUARD(&s->qemu_file_lock);
+        if (s->to_dst_file) {
+            qemu_file_shutdown(s->to_dst_file);
+        }
+    }
+    return NULL;
+}
+
+/* Time between two points of time, shortened if it already runs */
+static void hybrid_src_arm(MigrationState *s, int64_t patience_us)
+{
+    HybridSrc *h = &hybrid_src;
+    int64_t deadline_us = hybrid_now_us() + patience_us;
+
+    if (h->watchdog_running) {
+        if (h->deadline_us > 0) {
+            h->deadline_us = MIN(h->deadline_us, deadline_us);
+            qemu_cond_broadcast(&h->cond);
+        }
+        return;
+    }
+    h->deadline_us = deadline_us;
+    h->watchdog_running = true;
+    qemu_thread_create(&h->watchdog, "mig/src/handoff", hybrid_src_watchdog, s,
+                       QEMU_THREAD_JOINABLE);
+}
+
+void hybrid_src_disarm(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (!h->watchdog_running) {
+            return;
+        }
+        h->deadline_us = 0;
+        qemu_cond_broadcast(&h->cond);
+    }
+    qemu_thread_join(&h->watchdog);
+    h->watchdog_running = false;
+}
+
+/* ---- stop, package, LOADED, GRANT ---- */
+
+void hybrid_src_stopped(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active) {
+        return;
+    }
+    h->timed_out = false;
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->times.stop_us < 0) {
+            h->times.stop_us = hybrid_now_us();
+        }
+        if (h->agreed) {
+            hybrid_src_step(HANDOFF_EV_VM_STOPPED);
+            /* The client's own pause (pre-switchover) comes on top */
+            if (!migrate_pause_before_switchover()) {
+                hybrid_src_arm(s, migrate_hybrid_handoff_timeout() * 1000ll);
+            }
+        }
+    }
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_STATE_TRANSFER,
+                     hybrid_reason_str(h->end_reason));
+}
+
+static bool hybrid_src_stream_ok(MigrationState *s)
+{
+    return !hybrid_src.rp_ended && !qemu_file_get_error(s->to_dst_file);
+}
+
+/*
+ * Wait for LOADED and decide.  While the destination loads the devices it
+ * may touch guest memory that is not there: its requests are served, but
+ * nothing is pushed, as that would only stand in GRANT's way.
+ */
+static bool hybrid_src_await_loaded(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    while (true) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            if (h->state != HANDOFF_SRC_PACKAGED) {
+                return false;   /* cancel or the time-out was first */
+            }
+            if (h->peer_loaded) {
+                h->times.loaded_us = hybrid_now_us();
+                return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
+            }
+            if (!hybrid_src_stream_ok(s)) {
+                hybrid_src_step(HANDOFF_EV_LINK_LOST);
+                return false;
+            }
+            if (!ram_postcopy_requests_pending()) {
+                hybrid_src_wait(100);
+            }
+        }
+        if (ram_postcopy_requests_pending()) {
+            qemu_savevm_state_iterate(s->to_dst_file, true);
+        }
+    }
+}
+
+static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
+{
+    HybridMessage m = hybrid_msg_new(kind);
+
+    trace_hybrid_message("src", hybrid_msg_str(kind));
+    hybrid_msg_send_to_dst(s->to_dst_file, &m);
+}
+
+static void hybrid_src_back_error(MigrationState *s, Error **errp)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->timed_out) {
+        error_setg(errp, "The destination did not load the guest's state "
+                   "within hybrid-handoff-timeout (%u ms): the guest stays "
+                   "at the source", migrate_hybrid_handoff_timeout());
+    } else if (s->state == MIGRATION_STATUS_CANCELLING) {
+        error_setg(errp, "Migration was cancelled during the handoff");
+    } else {
+        error_setg(errp, "The connection to the destination was lost before "
+                   "the guest was handed off: the guest stays at the source");
+    }
+}
+
+int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
+                       Error **errp)
+{
+    HybridSrc *h = &hybrid_src;
+    bool granted = false;
+
+    bql_unlock();
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_src_arm(s, migrate_hybrid_handoff_timeout() * 1000ll);
+    }
+    h->requests_only = true;
+    if (!qemu_savevm_send_packaged(s->to_dst_file, package->data,
+                                   package->usage)) {
+        qemu_fflush(s->to_dst_file);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->times.package_us = hybrid_now_us();
+        hybrid_src_step(HANDOFF_EV_PACKAGE_SENT);
+    }
+    granted = hybrid_src_await_loaded(s);
+    h->requests_only = false;
+
+    if (granted) {
+        /* From here on a failure to send is no reason to go back */
+        hybrid_src_send(s, HYBRID_MSG_GRANT);
+        h->times.grant_us = hybrid_now_us();
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_RESUME, NULL);
+    } else {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
+        }
+        hybrid_src_send(s, HYBRID_MSG_ABORT);
+        hybrid_src_back_error(s, errp);
+    }
+    hybrid_src_disarm();
+    bql_lock();
+    return granted ? 0 : -1;
+}
+
+void hybrid_src_package_sent_plain(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->active && !h->agreed) {
+        h->times.package_us = hybrid_now_us();
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_PAGING, NULL);
+    }
+}
+
+/* ---- afterwards ---- */
+
+bool hybrid_src_gave_guest(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active) {
+        return false;
+    }
+    if (h->agreed) {
+        return !handoff_src_may_run(h->state);
+    }
+    /* To a plain peer the package itself starts the guest there */
+    return h->times.package_us >= 0;
+}
+
+int hybrid_src_wait_running(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    QEMU_LOCK_GUARD(&h->lock);
+    while (h->state == HANDOFF_SRC_GRANTED) {
+        if (!hybrid_src_stream_ok(s)) {
+            return -EIO;
+        }
+        hybrid_src_wait(100);
+    }
+    return h->state == HANDOFF_SRC_RUNNING ? 0 : -EIO;
+}
+
+bool hybrid_src_lost_after_grant(MigrationState *s)
+{
+    if (s->state == MIGRATION_STATUS_COMPLETED || !hybrid_src_gave_guest()) {
+        return false;
+    }
+    /* The usual pause of post-copy takes it from here */
+    if (!qemu_file_get_error(s->to_dst_file)) {
+        qemu_file_set_error(s->to_dst_file, -EIO);
+    }
+    migrate_set_state(&s->state, MIGRATION_STATUS_DEVICE,
+                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    return true;
+}
+
+void hybrid_src_paused(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (hybrid_src_agreed()) {
+        QEMU_LOCK_GUARD(&h->lock);
+        if (h->state != HANDOFF_SRC_PAUSED) {
+            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+        }
+    }
+}
+
+void hybrid_src_recover(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!hybrid_src_agreed()) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->rp_ended = false;
+        hybrid_src_step(HANDOFF_EV_RECOVER);
+    }
+    hybrid_src_send(s, HYBRID_MSG_GRANT);
+}
+
+bool hybrid_src_cancel(MigrationState *s, bool *finish_here)
+{
+    HybridSrc *h = &hybrid_src;
+
+    *finish_here = false;
+    if (!hybrid_src_agreed()) {
+        return !hybrid_src_gave_guest();
+    }
+    QEMU_LOCK_GUARD(&h->lock);
+    switch (h->state) {
+    case HANDOFF_SRC_BACK:
+        return true;
+    case HANDOFF_SRC_STOPPED:
+    case HANDOFF_SRC_PACKAGED:
+        if (s->state != MIGRATION_STATUS_DEVICE) {
+            break;              /* pre-switchover: the monitor's own wait */
+        }
+        /*
+         * The stream stays open, so that ABORT can tell the destination to
+         * go away; the watchdog sees to it that this does not take long.
+         */
+        if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
+            return false;
+        }
+        migrate_set_state(&s->state, MIGRATION_STATUS_DEVICE,
+                          MIGRATION_STATUS_CANCELLING);
+        hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
+        qemu_cond_broadcast(&h->cond);
+        *finish_here = true;
+        return true;
+    default:
+        break;
+    }
+    if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
+        return false;
+    }
+    qemu_cond_broadcast(&h->cond);
+    return true;
+}
+
+void hybrid_src_done(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active || h->times.done_us >= 0) {
+        return;
+    }
+    hybrid_src_disarm();
+    h->times.done_us = hybrid_now_us();
+    if (s->state == MIGRATION_STATUS_CANCELLING ||
+        s->state == MIGRATION_STATUS_CANCELLED) {
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_CANCELLED, NULL);
+    } else if (s->state == MIGRATION_STATUS_FAILED) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            if (h->agreed && handoff_src_may_run(h->state) &&
+                h->state != HANDOFF_SRC_BACK) {
+                hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            }
+        }
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_FAILED, NULL);
+    } else {
+        if (h->agreed) {
+            QEMU_LOCK_GUARD(&h->lock);
+            hybrid_src_step(HANDOFF_EV_PEER_DONE);
+        }
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_COMPLETED, NULL);
+    }
+}

@@ -1,0 +1,155 @@
+/*
+ * Hybrid live migration: the private messages.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/bswap.h"
+#include "qemu-file.h"
+#include "savevm.h"
+#include "hybrid.h"
+#include "hybrid-wire.h"
+
+HybridMessage hybrid_msg_new(HybridMessageKind kind)
+{
+    HybridMessage m = { .bytes = g_byte_array_new() };
+
+    hybrid_msg_put_be16(&m, kind);
+    hybrid_msg_put_be16(&m, HYBRID_WIRE_VERSION);
+    return m;
+}
+
+static void hybrid_msg_put(HybridMessage *m, const void *p, size_t n)
+{
+    g_byte_array_append(m->bytes, p, n);
+}
+
+void hybrid_msg_put_be16(HybridMessage *m, uint16_t v)
+{
+    v = cpu_to_be16(v);
+    hybrid_msg_put(m, &v, sizeof(v));
+}
+
+void hybrid_msg_put_be32(HybridMessage *m, uint32_t v)
+{
+    v = cpu_to_be32(v);
+    hybrid_msg_put(m, &v, sizeof(v));
+}
+
+void hybrid_msg_put_be64(HybridMessage *m, uint64_t v)
+{
+    v = cpu_to_be64(v);
+    hybrid_msg_put(m, &v, sizeof(v));
+}
+
+void hybrid_msg_put_text(HybridMessage *m, const char *text)
+{
+    size_t n = MIN(strlen(text), HYBRID_MSG_MAX_BODY / 2);
+
+    hybrid_msg_put_be16(m, n);
+    hybrid_msg_put(m, text, n);
+}
+
+bool hybrid_msg_read(HybridMessage *m, QEMUFile *f, uint16_t len,
+                     HybridMessageKind *kind, Error **errp)
+{
+    *m = (HybridMessage) { .bytes = g_byte_array_new() };
+
+    if (len < 4 || len > HYBRID_MSG_MAX_BODY + 4) {
+        error_setg(errp, "hybrid message of %u bytes, expected 4 to %u", len,
+                   HYBRID_MSG_MAX_BODY + 4);
+        return false;
+    }
+    g_byte_array_set_size(m->bytes, len);
+    if (qemu_get_buffer(f, m->bytes->data, len) != len) {
+        error_setg(errp, "hybrid message ends early");
+        return false;
+    }
+    *kind = hybrid_msg_get_be16(m);
+    hybrid_msg_get_be16(m);     /* version: bodies only ever grow */
+    return true;
+}
+
+static void hybrid_msg_get(HybridMessage *m, void *p, size_t n)
+{
+    if (m->bytes->len - m->pos < n) {
+        m->overrun = true;
+        memset(p, 0, n);
+        return;
+    }
+    memcpy(p, m->bytes->data + m->pos, n);
+    m->pos += n;
+}
+
+uint16_t hybrid_msg_get_be16(HybridMessage *m)
+{
+    uint16_t v;
+
+    hybrid_msg_get(m, &v, sizeof(v));
+    return be16_to_cpu(v);
+}
+
+uint32_t hybrid_msg_get_be32(HybridMessage *m)
+{
+    uint32_t v;
+
+    hybrid_msg_get(m, &v, sizeof(v));
+    return be32_to_cpu(v);
+}
+
+uint64_t hybrid_msg_get_be64(HybridMessage *m)
+{
+    uint64_t v;
+
+    hybrid_msg_get(m, &v, sizeof(v));
+    return be64_to_cpu(v);
+}
+
+char *hybrid_msg_get_text(HybridMessage *m)
+{
+    uint16_t n = hybrid_msg_get_be16(m);
+    char *text = g_malloc0(n + 1);
+
+    hybrid_msg_get(m, text, n);
+    return text;
+}
+
+void hybrid_msg_free(HybridMessage *m)
+{
+    g_clear_pointer(&m->bytes, g_byte_array_unref);
+}
+
+int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m)
+{
+    qemu_put_byte(f, QEMU_VM_COMMAND);
+    qemu_put_be16(f, HYBRID_MIG_CMD);
+    qemu_put_be16(f, m->bytes->len);
+    qemu_put_buffer(f, m->bytes->data, m->bytes->len);
+    hybrid_msg_free(m);
+    return qemu_fflush(f);
+}
+
+const char *hybrid_msg_str(HybridMessageKind kind)
+{
+    switch (kind) {
+    case HYBRID_MSG_SETTINGS:
+        return "SETTINGS";
+    case HYBRID_MSG_GRANT:
+        return "GRANT";
+    case HYBRID_MSG_ABORT:
+        return "ABORT";
+    case HYBRID_MSG_READY:
+        return "READY";
+    case HYBRID_MSG_REFUSE:
+        return "REFUSE";
+    case HYBRID_MSG_LOADED:
+        return "LOADED";
+    case HYBRID_MSG_RUNNING:
+        return "RUNNING";
+    case HYBRID_MSG_STATS:
+        return "STATS";
+    }
+    return "unknown";
+}

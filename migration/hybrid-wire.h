@@ -1,0 +1,97 @@
+/*
+ * Hybrid live migration: the private messages.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Hello: QEMU answers any PING with a PONG of the same value and ignores the
+ * value of a PONG, so the hello is harmless to every peer.  A destination
+ * with this module answers HYBRID_PING_HELLO with HYBRID_PONG_ACK instead.
+ *
+ * After that, and only then, private messages flow.  Source to destination
+ * they are a QEMU_VM_COMMAND with the number HYBRID_MIG_CMD, destination to
+ * source a return path message of the type HYBRID_RP_MSG; both carry, after
+ * their 16-bit length, in network byte order:
+ *
+ *   be16 kind      see HybridMessageKind
+ *   be16 version   of that kind's body; a reader accepts longer bodies and
+ *                  ignores what it does not know (length tells where it ends)
+ *   body
+ *
+ *   SETTINGS  be32 memory over-commit in percent, be32 flags (0),
+ *             be64 bytes of guest memory that will be migrated
+ *   READY     be64 bytes needed, be64 bytes available
+ *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
+ *             memory), be16 length, text (UTF-8, no terminator)
+ *   LOADED    no body
+ *   GRANT     no body
+ *   RUNNING   be32: 1 the vCPUs run, 0 the destination owns the guest, which
+ *             is paused (by the guest's state, or until the management
+ *             layer's "cont")
+ *   ABORT     no body: the guest stays at the source, go away
+ *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
+ *             be64 microseconds blocked on missing pages
+ *
+ * Each message that matters to the handoff may be repeated after a recovery.
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_WIRE_H
+#define QEMU_MIGRATION_HYBRID_WIRE_H
+
+#include "migration/qemu-file-types.h"
+
+#define HYBRID_PING_HELLO   0x48794201u  /* "HyB", version 1 */
+#define HYBRID_PONG_ACK     0x48794281u
+/* Round-trip probes: any destination echoes them */
+#define HYBRID_PING_RTT     0x48795200u
+#define HYBRID_PING_RTT_MASK 0xffffff00u
+
+#define HYBRID_WIRE_VERSION 1
+
+typedef enum {
+    HYBRID_MSG_SETTINGS = 1,
+    HYBRID_MSG_GRANT    = 2,
+    HYBRID_MSG_ABORT    = 3,
+    HYBRID_MSG_READY    = 16,
+    HYBRID_MSG_REFUSE   = 17,
+    HYBRID_MSG_LOADED   = 18,
+    HYBRID_MSG_RUNNING  = 19,
+    HYBRID_MSG_STATS    = 20,
+} HybridMessageKind;
+
+/* The largest body that either side sends or accepts, in bytes */
+#define HYBRID_MSG_MAX_BODY 32768
+
+/* A message being built, or one that was received; plain buffer */
+typedef struct HybridMessage {
+    GByteArray *bytes;      /* kind, version and body */
+    size_t pos;             /* reader's position */
+    bool overrun;           /* read past the end: message too short */
+} HybridMessage;
+
+HybridMessage hybrid_msg_new(HybridMessageKind kind);
+void hybrid_msg_put_be16(HybridMessage *m, uint16_t v);
+void hybrid_msg_put_be32(HybridMessage *m, uint32_t v);
+void hybrid_msg_put_be64(HybridMessage *m, uint64_t v);
+void hybrid_msg_put_text(HybridMessage *m, const char *text);
+
+/*
+ * Read a message of @len bytes from @f (which stands behind the length).
+ * Returns false, with @errp set, if it is too short or too long to be one.
+ */
+bool hybrid_msg_read(HybridMessage *m, QEMUFile *f, uint16_t len,
+                     HybridMessageKind *kind, Error **errp);
+uint16_t hybrid_msg_get_be16(HybridMessage *m);
+uint32_t hybrid_msg_get_be32(HybridMessage *m);
+uint64_t hybrid_msg_get_be64(HybridMessage *m);
+char *hybrid_msg_get_text(HybridMessage *m);
+void hybrid_msg_free(HybridMessage *m);
+
+/*
+ * Send @m, flushed, and free it; source to destination.  Migration thread
+ * (the only user of @f).  Returns 0 or the stream's error.
+ */
+int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m);
+
+const char *hybrid_msg_str(HybridMessageKind kind);
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * Hybrid live migration: the hooks that QEMU's migration code calls.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Every function here may be called in every migration, hybrid or not, and
+ * does nothing when this migration is not hybrid.  Whether it is was decided
+ * once, by hybrid_src_decide(), and is kept as the migration's own state: no
+ * hook looks at a capability.
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_H
+#define QEMU_MIGRATION_HYBRID_H
+
+#include "qapi/qapi-types-migration.h"
+#include "io/channel-buffer.h"
+#include "migration/misc.h"
+#include "migration/qemu-file.h"
+#include "exec/cpu-common.h"
+
+typedef struct MigrationState MigrationState;
+typedef struct MigrationIncomingState MigrationIncomingState;
+
+/*
+ * Numbers of the private messages.  They lie far outside what QEMU hands out
+ * and are never sent to a peer that did not answer the hello.
+ */
+#define HYBRID_MIG_CMD    0x6879   /* QEMU_VM_COMMAND, source to destination */
+#define HYBRID_RP_MSG     0x6879   /* return path, destination to source */
+
+/* What the migration thread has to do next, see hybrid_src_tick() */
+typedef enum {
+    HYBRID_TICK_NONE,       /* not hybrid (or over): upstream's logic */
+    HYBRID_TICK_ITERATE,    /* go on sending */
+    HYBRID_TICK_SWITCH,     /* stop the guest and hand it off */
+    HYBRID_TICK_FINISH,     /* unpatched peer: complete as pre-copy */
+} HybridTick;
+
+/* ---- source: hybrid-src.c ---- */
+
+/*
+ * Forget the last migration; called for every migration and snapshot, so
+ * that a hook finds hybrid inactive until hybrid_src_decide() says otherwise.
+ */
+void hybrid_src_reset(void);
+
+/* Decide, once per migration, whether it is hybrid.  BQL held. */
+void hybrid_src_decide(MigrationState *s, MigrationAddress *addr);
+
+/*
+ * Phase 1: agree with the peer and let it reserve what it needs.  Migration
+ * thread, without the BQL, before ADVISE is sent.  Returns false, with the
+ * error set in @s, if the migration cannot go on.
+ */
+bool hybrid_src_negotiate(MigrationState *s);
+
+/* Phase 2: called by the migration thread between two pieces of work. */
+HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover);
+
+/* qemu_savevm_state_iterate() returned @ret: a scan may have ended */
+void hybrid_src_iterated(int ret);
+
+/* A dirty bitmap sync ended a pass (upstream's logic): for observe-only */
+void hybrid_src_observe(MigrationState *s);
+
+/* The guest has been stopped for the switch; arms the handoff time-out */
+void hybrid_src_stopped(MigrationState *s);
+
+/* The switch sends all that is left of RAM: nothing is missing after it */
+bool hybrid_src_completing(void);
+
+/* The peer speaks the handoff protocol */
+bool hybrid_src_agreed(void);
+
+/*
+ * Phase 3: send the package, wait until the destination has loaded it, hand
+ * the guest over.  Called with the BQL, which is dropped meanwhile.  Returns
+ * 0 when the guest belongs to the destination, else negative with @errp set:
+ * the guest stays here.
+ */
+int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
+                       Error **errp);
+
+/* The package went to a peer without the handoff protocol */
+void hybrid_src_package_sent_plain(void);
+
+/* Ends as pre-copy: wait until the destination has taken the guest over */
+int hybrid_src_wait_running(MigrationState *s);
+
+/* The guest belongs to the destination: it must never run here again */
+bool hybrid_src_gave_guest(void);
+
+/*
+ * The stream broke after the guest was given away: make the migration one
+ * that is paused and can be recovered.  Returns false if it is not such.
+ */
+bool hybrid_src_lost_after_grant(MigrationState *s);
+
+/* The stream broke in post-copy: the pause begins */
+void hybrid_src_paused(void);
+
+/* Recovery: say GRANT again, it may be what got lost */
+void hybrid_src_recover(MigrationState *s);
+
+/* May migrate_cancel go on?  Takes part in the handoff's lock. */
+bool hybrid_src_cancel(MigrationState *s, bool *finish_here);
+
+/* Source is free of the guest, or the migration ended otherwise */
+void hybrid_src_done(MigrationState *s);
+
+/* Explain an error of the stream, if hybrid knows more than the errno */
+void hybrid_src_explain(Error **err);
+
+/* Return path: true if the message was a private one and was consumed */
+bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
+                           uint16_t len, Error **errp);
+void hybrid_src_pong(uint32_t value);
+void hybrid_src_rp_end(void);
+
+/* A page request was queued: the handoff's wait serves it */
+void hybrid_src_kick(void);
+
+/* In the handoff's wait only requested pages are sent, nothing is pushed */
+bool hybrid_src_requests_only(void);
+
+/* ---- page accounting at the source: hybrid-pages.c ---- */
+
+/*
+ * @pages: what ram_save_target_page() returned; 0 is an unchanged page that
+ * XBZRLE did not send.  @requested: because the destination asked for it,
+ * else by the scan (a round, or the push).
+ */
+void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
+                       bool requested);
+
+/* ---- destination: hybrid-dst.c ---- */
+
+/* PING: true if it was the hello of a hybrid source, and was answered */
+bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value);
+
+/* A private message; the stream stands behind its header.  0 or -errno. */
+int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f,
+                       uint16_t len);
+
+/* The package begins to be loaded */
+void hybrid_dst_package(MigrationIncomingState *mis);
+
+/*
+ * The package is loaded.  True: the guest must not be started now, @start
+ * runs (as a bottom half) when the source has granted it.
+ */
+bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start);
+
+/*
+ * In @start: true if the guest was not running at the source and must not
+ * be started here either.
+ */
+bool hybrid_dst_keep_stopped(void);
+
+/* In @start: the guest was started, or left to the management layer */
+void hybrid_dst_started(MigrationIncomingState *mis);
+
+/* The last page is here: waits for @start to have run.  No BQL. */
+void hybrid_dst_stream_end(MigrationIncomingState *mis);
+
+/* Before SHUT: the last report to the source */
+void hybrid_dst_finish(MigrationIncomingState *mis);
+
+/* The stream broke; the pause of post-copy begins */
+void hybrid_dst_paused(MigrationIncomingState *mis);
+
+/* A vCPU thread @ptid faulted on @addr; the page may just have come */
+void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid);
+
+/* Pages that now are in guest memory: loaded, or placed at @host */
+void hybrid_dst_received(uint64_t pages);
+void hybrid_dst_placed(void *host, uint64_t pages);
+
+/* ---- both: hybrid-info.c ---- */
+void hybrid_fill_info(MigrationInfo *info);
+
+#endif
