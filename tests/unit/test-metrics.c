@@ -1,0 +1,248 @@
+/*
+ * The six metrics: times, pages, degradation.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "hybrid-metrics.h"
+
+static void test_rtt(void)
+{
+    HybridRtt rtt;
+
+    hybrid_rtt_init(&rtt);
+    g_assert_cmpint(hybrid_rtt_one_way(&rtt), ==, -1);
+    hybrid_rtt_sample(&rtt, -5);
+    g_assert_cmpint(hybrid_rtt_one_way(&rtt), ==, -1);
+    hybrid_rtt_sample(&rtt, 900);
+    g_assert_cmpint(hybrid_rtt_one_way(&rtt), ==, 450);
+    hybrid_rtt_sample(&rtt, 500);
+    hybrid_rtt_sample(&rtt, 70000);
+    g_assert_cmpint(hybrid_rtt_one_way(&rtt), ==, 250);
+    hybrid_rtt_sample(&rtt, 0);
+    g_assert_cmpint(hybrid_rtt_one_way(&rtt), ==, 0);
+    g_assert_cmpuint(rtt.samples, ==, 4);
+}
+
+static HybridTimes usual_times(void)
+{
+    HybridTimes t;
+
+    hybrid_times_init(&t);
+    t.start_us = 1000000;
+    t.stop_us = 9000000;
+    t.package_us = 9002000;
+    t.loaded_us = 9010000;
+    t.grant_us = 9010100;
+    t.running_us = 9012000;
+    t.running_seen = true;
+    t.last_page_us = 12000000;
+    t.done_us = 12500000;
+    return t;
+}
+
+static void test_times(void)
+{
+    HybridTimes t = usual_times();
+    HybridRtt rtt;
+    bool estimated = true;
+
+    hybrid_rtt_init(&rtt);
+    hybrid_rtt_sample(&rtt, 1000);
+    g_assert_cmpint(hybrid_times_preparation(&t), ==, 8000000);
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, 11500);
+    g_assert_false(estimated);
+    g_assert_cmpint(hybrid_times_resume(&t, &rtt), ==, 3488500);
+    g_assert_cmpint(hybrid_times_total(&t), ==, 11500000);
+
+    /* Without a round trip the delay stays in, and this is said */
+    hybrid_rtt_init(&rtt);
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, 12000);
+    g_assert_true(estimated);
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, NULL), ==, 12000);
+
+    /* A page after the end of the bookkeeping: the later one counts */
+    t.last_page_us = 13000000;
+    g_assert_cmpint(hybrid_times_resume(&t, &rtt), ==, 3988000);
+    g_assert_cmpint(hybrid_times_total(&t), ==, 12000000);
+}
+
+static void test_times_estimated(void)
+{
+    HybridTimes t = usual_times();
+    HybridRtt rtt;
+    bool estimated = false;
+
+    hybrid_rtt_init(&rtt);
+    hybrid_rtt_sample(&rtt, 1000);
+
+    /* An unpatched peer: PONG 3 */
+    t.running_seen = false;
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, 11500);
+    g_assert_true(estimated);
+
+    /* RUNNING is on its way: GRANT's arrival */
+    t.running_us = -1;
+    estimated = false;
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, 10600);
+    g_assert_true(estimated);
+
+    /* Nothing granted: the guest is not there, nor is a downtime */
+    t.grant_us = -1;
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, -1);
+    g_assert_cmpint(hybrid_times_resume(&t, &rtt), ==, -1);
+
+    /* A wrong delay does not make time run backwards */
+    t = usual_times();
+    hybrid_rtt_init(&rtt);
+    hybrid_rtt_sample(&rtt, 1000000);
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, NULL), ==, 0);
+}
+
+static void test_times_unknown(void)
+{
+    HybridTimes t;
+    HybridRtt rtt;
+
+    hybrid_times_init(&t);
+    hybrid_rtt_init(&rtt);
+    g_assert_cmpint(hybrid_times_preparation(&t), ==, -1);
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, NULL), ==, -1);
+    g_assert_cmpint(hybrid_times_resume(&t, &rtt), ==, -1);
+    g_assert_cmpint(hybrid_times_total(&t), ==, -1);
+    t.start_us = 5;
+    t.last_page_us = 10;
+    g_assert_cmpint(hybrid_times_total(&t), ==, -1);
+    t.stop_us = 7;
+    g_assert_cmpint(hybrid_times_preparation(&t), ==, 2);
+    /* The clock starts anywhere, also at 0 */
+    t.start_us = 0;
+    t.done_us = 20;
+    g_assert_cmpint(hybrid_times_total(&t), ==, 20);
+}
+
+/* Whatever the stamps: the parts are never negative and make up the whole */
+static void test_times_partition(void)
+{
+    for (unsigned i = 0; i < 10000; i++) {
+        HybridTimes t;
+        HybridRtt rtt;
+
+        hybrid_times_init(&t);
+        hybrid_rtt_init(&rtt);
+        if (i % 4) {
+            hybrid_rtt_sample(&rtt, g_test_rand_int_range(0, 100000));
+        }
+        t.start_us = g_test_rand_int_range(0, 1000000);
+        t.stop_us = t.start_us + g_test_rand_int_range(0, 1000000);
+        t.grant_us = t.stop_us + g_test_rand_int_range(0, 50000);
+        if (i % 3) {
+            t.running_us = t.grant_us + g_test_rand_int_range(0, 50000);
+        }
+        /* The end comes after the first instruction, which is an estimate */
+        t.done_us = t.grant_us + 100000 + g_test_rand_int_range(0, 1000000);
+        g_assert_cmpint(hybrid_times_downtime(&t, &rtt, NULL), >=, 0);
+        g_assert_cmpint(hybrid_times_resume(&t, &rtt), >=, 0);
+        g_assert_cmpint(hybrid_times_preparation(&t) +
+                        hybrid_times_downtime(&t, &rtt, NULL) +
+                        hybrid_times_resume(&t, &rtt), ==,
+                        hybrid_times_total(&t));
+    }
+}
+
+static const HybridPages good_pages = {
+    .total = 1000, .first = 800, .resent = 200, .zero = 300, .on_demand = 40,
+    .pushed = 160, .bytes = 3000000, .lost = 10, .received = 990,
+};
+
+static void test_pages(void)
+{
+    g_autoptr(GString) why = g_string_new(NULL);
+    HybridPages p = good_pages;
+
+    g_assert_true(hybrid_pages_add_up(&p, true, why));
+    g_assert_cmpstr(why->str, ==, "");
+    p = (HybridPages) { 0 };
+    g_assert_true(hybrid_pages_add_up(&p, true, why));
+
+    /* Only what is known is judged */
+    p = good_pages;
+    p.received = 5;
+    g_assert_true(hybrid_pages_add_up(&p, false, why));
+    g_assert_false(hybrid_pages_add_up(&p, true, why));
+    g_assert_cmpstr(why->str, ==, "5 pages received and 10 lost are not 1000 "
+                    "sends");
+    g_assert_false(hybrid_pages_add_up(&p, true, NULL));
+    p.first++;
+    g_assert_false(hybrid_pages_add_up(&p, true, why));
+    g_assert_nonnull(strstr(why->str, "; 801 first sends"));
+}
+
+/* Each counter, off by one in either direction where that is wrong */
+static void test_pages_each(void)
+{
+    static const struct {
+        size_t offset;
+        int64_t by;
+    } wrong[] = {
+        { offsetof(HybridPages, total), 1 },
+        { offsetof(HybridPages, total), -1 },
+        { offsetof(HybridPages, first), 1 },
+        { offsetof(HybridPages, first), -1 },
+        { offsetof(HybridPages, resent), 1 },
+        { offsetof(HybridPages, resent), -1 },
+        { offsetof(HybridPages, zero), 701 },
+        { offsetof(HybridPages, on_demand), 801 },
+        { offsetof(HybridPages, pushed), 801 },
+        { offsetof(HybridPages, bytes), -3000000 },
+        { offsetof(HybridPages, lost), 1 },
+        { offsetof(HybridPages, lost), -1 },
+        { offsetof(HybridPages, received), 1 },
+        { offsetof(HybridPages, received), -1 },
+        /* Sums that would come out right modulo 2^64 */
+        { offsetof(HybridPages, first), INT64_MIN },
+        { offsetof(HybridPages, pushed), INT64_MIN },
+        { offsetof(HybridPages, received), INT64_MIN },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autoptr(GString) why = g_string_new(NULL);
+        HybridPages p = good_pages;
+
+        *(uint64_t *)((char *)&p + wrong[i].offset) += wrong[i].by;
+        g_assert_false(hybrid_pages_add_up(&p, true, why));
+        g_assert_cmpuint(why->len, >, 0);
+    }
+}
+
+static void test_degradation(void)
+{
+    uint64_t blocked[] = { 100000, 300000, 0, 0 };
+    uint64_t huge[] = { UINT64_MAX, UINT64_MAX };
+
+    g_assert_cmpfloat(hybrid_degradation(blocked, 4, 0, 1000000), ==, 10.0);
+    g_assert_cmpfloat(hybrid_degradation(blocked, 2, 0, 1000000), ==, 20.0);
+    g_assert_cmpfloat(hybrid_degradation(blocked, 4, 400000, 1000000), ==,
+                      20.0);
+    g_assert_cmpfloat(hybrid_degradation(NULL, 0, 400000, 1000000), ==, 0.0);
+    g_assert_cmpfloat(hybrid_degradation(blocked, 4, 400000, 0), ==, 0.0);
+    g_assert_cmpfloat(hybrid_degradation(blocked, 4, 1ull << 40, 1000), ==,
+                      100.0);
+    g_assert_cmpfloat(hybrid_degradation(huge, 2, UINT64_MAX, UINT64_MAX), ==,
+                      100.0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hybrid/metrics/rtt", test_rtt);
+    g_test_add_func("/hybrid/metrics/times", test_times);
+    g_test_add_func("/hybrid/metrics/times-estimated", test_times_estimated);
+    g_test_add_func("/hybrid/metrics/times-unknown", test_times_unknown);
+    g_test_add_func("/hybrid/metrics/times-partition", test_times_partition);
+    g_test_add_func("/hybrid/metrics/pages", test_pages);
+    g_test_add_func("/hybrid/metrics/pages-each", test_pages_each);
+    g_test_add_func("/hybrid/metrics/degradation", test_degradation);
+    return g_test_run();
+}

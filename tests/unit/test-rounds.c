@@ -1,0 +1,269 @@
+/*
+ * The policy of the rounds: each rule by itself.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "rounds-sim.h"
+
+#define PAGE SIM_PAGE_SIZE
+
+static void check(HybridRounds *r, HybridRoundRecord rec, HybridAction action,
+                  HybridReason reason)
+{
+    hybrid_rounds_end(r, &rec);
+    g_assert_cmpstr(hybrid_action_str(rec.action), ==,
+                    hybrid_action_str(action));
+    g_assert_cmpstr(hybrid_reason_str(rec.reason), ==,
+                    hybrid_reason_str(reason));
+}
+
+static void test_tick(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRounds r;
+
+    hybrid_rounds_init(&r, &cfg, 1000);
+    g_assert_cmpint(hybrid_rounds_tick(&r, UINT64_MAX, UINT64_MAX, false), ==,
+                    HYBRID_REASON_NONE);
+    g_assert_cmpint(hybrid_rounds_tick(&r, 0, 0, true), ==,
+                    HYBRID_REASON_REQUESTED);
+
+    cfg.max_time_us = 1000;
+    cfg.max_bytes = 5000;
+    hybrid_rounds_init(&r, &cfg, 1000);
+    g_assert_cmpint(hybrid_rounds_tick(&r, 999, 4999, false), ==,
+                    HYBRID_REASON_NONE);
+    g_assert_cmpint(hybrid_rounds_tick(&r, 1000, 0, false), ==,
+                    HYBRID_REASON_TIME_LIMIT);
+    g_assert_cmpint(hybrid_rounds_tick(&r, 999, 5000, false), ==,
+                    HYBRID_REASON_BYTE_LIMIT);
+    g_assert_cmpint(hybrid_rounds_tick(&r, 1000, 5000, true), ==,
+                    HYBRID_REASON_REQUESTED);
+}
+
+static void test_min_gain(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRounds r;
+
+    /* After one round: each page sent dirties left / pages new ones */
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 75000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 75001), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+
+    cfg.min_gain = 60;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 40000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 40001), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+}
+
+/* 100 MB/s and 300 ms are 30,000,000 bytes: 7324 pages and a bit */
+static void test_fits(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec;
+    HybridRounds r;
+
+    hybrid_rounds_init(&r, &cfg, 9000);
+    check(&r, sim_full_round(9000, 7324), HYBRID_ACTION_COMPLETE,
+          HYBRID_REASON_FITS);
+    hybrid_rounds_init(&r, &cfg, 9000);
+    check(&r, sim_full_round(9000, 7325), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+
+    /* A bandwidth that the caller knows better wins */
+    rec = sim_full_round(9000, 7325);
+    rec.bandwidth = 200000000;
+    hybrid_rounds_init(&r, &cfg, 9000);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_FITS);
+    g_assert_cmpfloat(hybrid_rounds_bandwidth(&r), ==, 200000000);
+
+    /* It fits, and yet the rounds go on as long as they gain */
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 7000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    check(&r, sim_full_round(7000, 6000), HYBRID_ACTION_COMPLETE,
+          HYBRID_REASON_FITS);
+
+    cfg.downtime_limit_us = 0;
+    hybrid_rounds_init(&r, &cfg, 100);
+    check(&r, sim_full_round(100, 90), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+}
+
+static void test_bounds(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRounds r;
+
+    cfg.max_rounds = 2;
+    hybrid_rounds_init(&r, &cfg, 1000000);
+    check(&r, sim_full_round(1000000, 100000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    check(&r, sim_full_round(100000, 10000), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_ROUND_LIMIT);
+    cfg.max_rounds = 0;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 1000), HYBRID_ACTION_COMPLETE,
+          HYBRID_REASON_ROUND_LIMIT);
+
+    /* Time and bytes of all rounds; a round that ends right at a bound */
+    cfg = sim_config();
+    cfg.max_time_us = 4096000 + 409600;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 10000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    check(&r, sim_full_round(10000, 1000), HYBRID_ACTION_COMPLETE,
+          HYBRID_REASON_TIME_LIMIT);
+    cfg = sim_config();
+    cfg.max_bytes = 110000ull * PAGE + 1;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 10000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    check(&r, sim_full_round(10000, 8000), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+    cfg.max_bytes--;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 10000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    check(&r, sim_full_round(10000, 8000), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_BYTE_LIMIT);
+}
+
+static void test_cut(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = sim_full_round(50000, 50000);
+    HybridRounds r;
+
+    rec.cut = true;
+    rec.cut_reason = HYBRID_REASON_TIME_LIMIT;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_TIME_LIMIT);
+    rec.remaining_pages = 7000;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_TIME_LIMIT);
+    rec.cut_reason = HYBRID_REASON_BYTE_LIMIT;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_BYTE_LIMIT);
+
+    /* "Hand off now" means it, also when nothing is left */
+    rec.cut_reason = HYBRID_REASON_REQUESTED;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_REQUESTED);
+    rec.remaining_pages = 0;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_REQUESTED);
+    rec.cut_reason = HYBRID_REASON_BYTE_LIMIT;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_CLEAN);
+}
+
+/* Two stalled rounds are forgiven, the third is not; a gain clears the slate */
+static void test_patience(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRounds r;
+
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 10000), HYBRID_ACTION_CONTINUE, 0);
+    check(&r, sim_full_round(10000, 40000), HYBRID_ACTION_CONTINUE, 0);
+    check(&r, sim_full_round(40000, 60000), HYBRID_ACTION_CONTINUE, 0);
+    check(&r, sim_full_round(60000, 7000), HYBRID_ACTION_CONTINUE, 0);
+    check(&r, sim_full_round(7000, 40000), HYBRID_ACTION_CONTINUE, 0);
+    check(&r, sim_full_round(40000, 40000), HYBRID_ACTION_CONTINUE, 0);
+    check(&r, sim_full_round(40000, 40000), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+}
+
+static void test_no_clock(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = { .pages = 16, .remaining_pages = 16 };
+    HybridRounds r;
+
+    /* 16 pages in no time, all dirtied again: as fast as it gets */
+    hybrid_rounds_init(&r, &cfg, 16);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_FITS);
+    /* More left than was sent, and nothing known: the safe end */
+    rec.remaining_pages = 17;
+    hybrid_rounds_init(&r, &cfg, 32);
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN);
+    rec.remaining_pages = 4;
+    hybrid_rounds_init(&r, &cfg, 16);
+    check(&r, rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE);
+    /* A round that found nothing to send */
+    rec = (HybridRoundRecord) { .remaining_pages = 1 };
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN);
+    rec.remaining_pages = 0;
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_CLEAN);
+}
+
+static void test_zero_pages(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = {
+        .pages = 100200, .zero_pages = 100000, .time_us = 150000,
+        .bytes = 100000 * 9 + 200 * PAGE, .remaining_pages = 5000,
+    };
+    HybridRounds r;
+
+    /* 11 MB/s, says the round, and 136 MB/s dirtied: not to be believed */
+    hybrid_rounds_init(&r, &cfg, 100200);
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpint(rec.action, ==, HYBRID_ACTION_CONTINUE);
+    g_assert_cmpuint(rec.bandwidth, ==, 0);
+
+    /* Half a second of data beside 0.1 s of zero pages: 80 MB/s */
+    rec.pages = 110000;
+    rec.bytes = 40000000;
+    rec.time_us = 600000;
+    hybrid_rounds_init(&r, &cfg, 110000);
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpuint(rec.bandwidth, ==, 80000000);
+}
+
+/* Pages that compress to a quarter dirty less while they are sent */
+static void test_compression(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = sim_full_round(100000, 30000);
+    HybridRounds r;
+
+    rec.bytes /= 4;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE);
+    g_assert_cmpfloat_with_epsilon(r.predicted, 9000, 1);
+}
+
+static void test_names(void)
+{
+    g_assert_cmpstr(hybrid_action_str(HYBRID_ACTION_COMPLETE), ==, "complete");
+    g_assert_cmpstr(hybrid_reason_str(HYBRID_REASON_CLEAN), ==, "clean");
+    g_assert_cmpstr(hybrid_action_str(-1), ==, "?");
+    g_assert_cmpstr(hybrid_reason_str(HYBRID_REASON_CLEAN + 1), ==, "?");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hybrid/rounds/tick", test_tick);
+    g_test_add_func("/hybrid/rounds/min-gain", test_min_gain);
+    g_test_add_func("/hybrid/rounds/fits", test_fits);
+    g_test_add_func("/hybrid/rounds/bounds", test_bounds);
+    g_test_add_func("/hybrid/rounds/cut", test_cut);
+    g_test_add_func("/hybrid/rounds/patience", test_patience);
+    g_test_add_func("/hybrid/rounds/no-clock", test_no_clock);
+    g_test_add_func("/hybrid/rounds/zero-pages", test_zero_pages);
+    g_test_add_func("/hybrid/rounds/compression", test_compression);
+    g_test_add_func("/hybrid/rounds/names", test_names);
+    return g_test_run();
+}
