@@ -1,0 +1,204 @@
+"""One QEMU process with the test guest, or waiting for it to come in.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import socket
+
+from . import paths
+from .monitor import Monitor, QmpLost
+
+
+class GuestConfig:
+    """What both sides have in common: the machine, and what the guest does."""
+    def __init__(self, kernel=None, initrd=None, mem=768, smp=1, pages=131072,
+                 zero=0, untouched=0, workload='idle', accel='tcg',
+                 machine='pc', extra=()):
+        self.kernel = kernel or paths.kernel()
+        self.initrd = initrd or paths.initrd()
+        self.mem = mem
+        self.smp = smp
+        self.pages = pages
+        self.zero = zero
+        self.untouched = untouched
+        self.workload = workload
+        self.accel = accel
+        self.machine = machine
+        self.extra = list(extra)
+
+    def arguments(self):
+        # What the emulated CPU need not be protected from costs it a lot of
+        # time; the time-stamp counter is the only clock that is read cheaply.
+        append = ('console=ttyS0 quiet loglevel=3 mitigations=off '
+                  'tsc=reliable clocksource=tsc random.trust_cpu=on panic=-1 '
+                  f'hm.pages={self.pages} hm.zero={self.zero} '
+                  f'hm.untouched={self.untouched} '
+                  f'hm.work={self.workload.replace(" ", ",")}')
+        return ['-nodefaults', '-no-reboot', '-accel', self.accel,
+                '-m', str(self.mem), '-smp', str(self.smp),
+                '-kernel', paths.need_file(self.kernel, "the guest's kernel"),
+                '-initrd', paths.need_file(self.initrd, "the guest's initrd"),
+                '-append', append] + self.extra
+
+
+class Guest:
+    """Start, stop and talk to one QEMU. Start it from the main thread."""
+    def __init__(self, run, side, binary, config, console, log, wrapper=(),
+                 extra=()):
+        self.run = run
+        self.side = side
+        self.binary = paths.need_file(binary, 'QEMU')
+        self.config = config
+        self.console = console
+        self.log = log
+        self.wrapper = list(wrapper)
+        self.extra = list(extra)
+        self.machine = None
+        self.monitor = None
+        self.trace_file = os.path.join(run.folder, f'{side}.trace')
+        self.log_file = os.path.join(run.folder, f'{side}.log')
+
+    def start(self, incoming=False):
+        """Start QEMU: a guest that boots, or one that waits for "incoming"."""
+        from qemu.machine import QEMUMachine
+        args = self.config.arguments() + paths.firmware_args(self.binary)
+        args += self._trace_args() + self.extra
+        if incoming:
+            args += ['-incoming', 'defer']
+        ours, theirs = {}, []
+        for name, use in (('qmp', ['-mon', 'chardev=qmp,mode=control']),
+                          ('serial', ['-serial', 'chardev:serial']),
+                          ('tick', ['-device',
+                                    'isa-debugcon,iobase=0xe9,chardev=tick'])):
+            ours[name], other = socket.socketpair()
+            os.set_inheritable(other.fileno(), True)
+            theirs.append(other)
+            args += ['-chardev', f'socket,id={name},fd={other.fileno()}'] + use
+        self.machine = QEMUMachine(
+            self.binary, args, wrapper=self.wrapper, name=self.side,
+            base_temp_dir=self.run.folder, log_dir=self.run.folder)
+        self.machine.set_machine(self.config.machine)
+        self.machine.set_qmp_monitor(False)
+        self.run.callback(self.stop)
+        try:
+            self.machine.launch()
+        finally:
+            for sock in theirs:
+                sock.close()
+        self.console.attach(self.side, ours['serial'], ours['tick'])
+        try:
+            self.monitor = Monitor(self.side, self.log, ours['qmp'])
+        except QmpLost as exc:
+            raise RuntimeError(f'QEMU of {self.side} did not start: '
+                               f'{self.output() or exc}') from exc
+
+    def _trace_args(self):
+        # A pattern that matches no trace event, as in an unpatched QEMU, is
+        # only warned about.
+        if not self.traces():
+            return []
+        return ['-trace', 'hybrid_*', '-D', self.trace_file]
+
+    def traces(self):
+        """Whether this QEMU is built with hybrid's trace events."""
+        folder = os.path.dirname(os.path.realpath(self.binary))
+        name = os.path.join(folder,
+                            'qemu-bundle/usr/local/share/qemu/trace-events-all')
+        try:
+            with open(name, encoding='utf-8') as events:
+                return any(line.startswith('hybrid_') for line in events)
+        except OSError:
+            return False
+
+    def qmp(self, name, arguments=None, **how):
+        return self.monitor.command(name, arguments, **how)
+
+    def set_capabilities(self, values):
+        if values:
+            self.qmp('migrate-set-capabilities', {'capabilities': [
+                {'capability': name, 'state': bool(state)}
+                for name, state in values.items()]})
+
+    def set_parameters(self, values):
+        if values:
+            self.qmp('migrate-set-parameters', dict(values))
+
+    def capabilities(self):
+        return {entry['capability']: entry['state']
+                for entry in self.qmp('query-migrate-capabilities')}
+
+    def status(self):
+        """The run state: running, paused, inmigrate, postmigrate, ..."""
+        return self.qmp('query-status')['status']
+
+    def is_alive(self):
+        return self.machine is not None and self.machine.is_running()
+
+    def kill(self):
+        """As if the host had died."""
+        self.machine.kill()
+
+    def stop(self):
+        """End QEMU, however it hangs; there is nothing in it to keep."""
+        if self.monitor:
+            self.monitor.close()
+            self.monitor = None
+        if self.machine:
+            self.machine.kill()
+
+    def output(self):
+        """What QEMU printed."""
+        try:
+            with open(self.log_file, encoding='utf-8',
+                      errors='replace') as log:
+                return log.read().strip()
+        except OSError:
+            return ''
+
+    # The guest inside.
+
+    def wait_ready(self, timeout=60):
+        def state():
+            return not self.is_alive() or any(
+                line.kind in ('ready', 'fatal') for line in self.console.lines)
+        self.console.wait(state, timeout)
+        for line in self.console.lines:
+            if line.kind == 'ready':
+                return line
+        raise RuntimeError(f'the guest did not start within {timeout} s: '
+                           f'{self.output() or self.console.faults}')
+
+    def ask(self, text, timeout=30):
+        return self.console.ask(self.side, text, timeout)
+
+    def audit(self, timeout=60):
+        return Audit(self.ask('audit', timeout))
+
+
+class Audit:
+    """What the guest found when it checked all its memory."""
+    CHECKS = ('table', 'code', 'file', 'pipe')
+
+    def __init__(self, line):
+        self.line = line
+        self.pages = line.number_of('pages')
+        self.wrong = line.number_of('wrong')
+        self.misread = line.number_of('misread')
+        self.writes = line.number_of('writes')
+        first = line.fields['first']
+        self.first = [] if first == '-' else [int(p) for p in first.split(',')]
+        self.bad = [name for name in self.CHECKS if line.fields[name] != 'ok']
+
+    @property
+    def right(self):
+        return not self.wrong and not self.bad and not self.misread
+
+    def __str__(self):
+        text = f'{self.pages} pages checked, {self.wrong} wrong'
+        if self.first:
+            text += f' (first: {", ".join(map(str, self.first))})'
+        if self.bad:
+            text += f', and these are damaged: {", ".join(self.bad)}'
+        if self.misread:
+            text += f', {self.misread} misread while running'
+        return text

@@ -1,0 +1,60 @@
+"""A source and a destination with the link between them.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+
+from .console import Console
+from .guest import Guest, GuestConfig
+from .monitor import EventLog
+from .net import Link
+
+
+class Pair:
+    """Boots the guest at "src" and has "dst" wait for it."""
+    def __init__(self, run, src_binary, dst_binary=None, config=None,
+                 rate='1gbit', src_extra=(), dst_extra=()):
+        self.run = run
+        self.config = config or GuestConfig()
+        self.binaries = {'src': src_binary, 'dst': dst_binary or src_binary}
+        self.extra = {'src': list(src_extra), 'dst': list(dst_extra)}
+        self.log = EventLog()
+        self.console = Console(os.path.join(run.folder, 'serial.log'))
+        run.callback(self.console.close)
+        run.callback(self._write_events)
+        self.link = Link(run, rate)
+        self.src = self._guest('src')
+        self.dst = self._guest('dst')
+
+    def _guest(self, side):
+        return Guest(self.run, side, self.binaries[side], self.config,
+                     self.console, self.log, self.link.wrapper(side),
+                     self.extra[side])
+
+    def start(self, timeout=60):
+        """Both QEMUs are there and the guest works."""
+        self.src.start()
+        self.dst.start(incoming=True)
+        self.src.wait_ready(timeout)
+        return self
+
+    def renew_destination(self):
+        """Another destination, after one has exited or was refused."""
+        self.dst.stop()
+        self.dst = self._guest('dst')
+        self.dst.start(incoming=True)
+
+    def side(self, name):
+        return {'src': self.src, 'dst': self.dst}[name]
+
+    def running_sides(self):
+        """Where the guest runs, as the QEMUs that live say."""
+        return [guest.side for guest in (self.src, self.dst)
+                if guest.is_alive() and not guest.monitor.lost and
+                guest.status() == 'running']
+
+    def _write_events(self):
+        name = os.path.join(self.run.folder, 'events.log')
+        with open(name, 'w', encoding='utf-8') as out:
+            for event in self.log.events:
+                out.write(f'{event}\n')
