@@ -41,7 +41,8 @@ typedef struct HybridDst {
     uint64_t memory_needed;
     uint64_t memory_available;
     char *refusal;
-    HybridLedger *ledger;
+    HybridLedger *ledger;       /* under lock */
+    uint64_t ledger_base;       /* our memory, once all has come */
     Stat64 received;            /* target pages */
 
     QemuMutex fault_lock;       /* blocktime */
@@ -97,8 +98,7 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 }
 
 static bool hybrid_dst_reserve(MigrationIncomingState *mis,
-                               uint32_t overcommit, uint64_t src_ram,
-                               Error **errp)
+                               uint32_t overcommit, Error **errp)
 {
     HybridDst *h = &hybrid_dst;
 
@@ -106,17 +106,15 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
         error_setg(errp, "capability postcopy-ram is off at the destination");
         return false;
     }
-    if (src_ram != ram_bytes_total()) {
-        error_setg(errp, "the source migrates %" PRIu64 " bytes of guest "
-                   "memory, the destination has %" PRIu64 " bytes", src_ram,
-                   ram_bytes_total());
-        return false;
-    }
     if (!postcopy_ram_supported_by_host(mis, errp)) {
         return false;
     }
-    return hybrid_host_reserve(overcommit, &h->memory_needed,
-                               &h->memory_available, &h->ledger, errp);
+    if (!hybrid_host_reserve(overcommit, &h->memory_needed,
+                             &h->memory_available, &h->ledger, errp)) {
+        return false;
+    }
+    h->ledger_base = h->memory_needed + hybrid_host_rss();
+    return true;
 }
 
 /* vCPUs that the management layer starts later ("cont" after -S) */
@@ -138,7 +136,7 @@ static void hybrid_dst_say_running_bh(void *opaque)
 
 static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
-    if (running && hybrid_dst.started) {
+    if (running && hybrid_dst.started && !hybrid_dst.running_said) {
         migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
     }
 }
@@ -149,12 +147,8 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     uint32_t overcommit = hybrid_msg_get_be32(in);
     HybridMessage out;
     Error *err = NULL;
-    uint64_t src_ram;
 
-    hybrid_msg_get_be32(in);    /* flags */
-    src_ram = hybrid_msg_get_be64(in);
-
-    if (hybrid_dst_reserve(mis, overcommit, src_ram, &err)) {
+    if (hybrid_dst_reserve(mis, overcommit, &err)) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
         }
@@ -364,7 +358,14 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
         }
         hybrid_dst_send(mis, HYBRID_MSG_STATS, &m);
     }
-    g_clear_pointer(&h->ledger, hybrid_ledger_close);
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        g_clear_pointer(&h->ledger, hybrid_ledger_close);
+    }
+}
+
+void hybrid_dst_forget(void)
+{
+    hybrid_dst.agreed = false;
 }
 
 static int hybrid_dst_vcpu(uint32_t ptid)
@@ -405,10 +406,35 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
     }
 }
 
+/*
+ * What the guest has not touched yet is still in the ledger; what it has, the
+ * host no longer shows as available.  @pages come in one at a time, or a huge
+ * page at a time, from one or two threads.
+ */
+static void hybrid_dst_count(uint64_t pages)
+{
+    HybridDst *h = &hybrid_dst;
+    uint64_t before = stat64_get(&h->received);
+
+    stat64_add(&h->received, pages);
+    if (before / HYBRID_LEDGER_STEP ==
+        (before + pages) / HYBRID_LEDGER_STEP) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        uint64_t rss = hybrid_host_rss();
+
+        if (h->ledger) {
+            hybrid_ledger_update(h->ledger, h->ledger_base -
+                                            MIN(h->ledger_base, rss));
+        }
+    }
+}
+
 void hybrid_dst_received(uint64_t pages)
 {
     if (hybrid_dst.agreed) {
-        stat64_add(&hybrid_dst.received, pages);
+        hybrid_dst_count(pages);
     }
 }
 
@@ -419,7 +445,7 @@ void hybrid_dst_placed(void *host, uint64_t pages)
     if (!h->agreed) {
         return;
     }
-    stat64_add(&h->received, pages);
+    hybrid_dst_count(pages);
     smp_mb();                   /* pairs with hybrid_dst_fault() */
     if (qatomic_read(&h->waiting)) {
         QEMU_LOCK_GUARD(&h->fault_lock);

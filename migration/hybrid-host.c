@@ -23,8 +23,6 @@
 #include "ram.h"
 #include "hybrid-reserve.h"
 
-#define HYBRID_LEDGER_DIR "/dev/shm/qemu-hybrid"
-
 /* Listen, fault and preempt thread, with their stacks and stream buffers */
 #define HYBRID_THREAD_BYTES (1 * MiB)
 #define HYBRID_THREADS      3
@@ -128,12 +126,14 @@ static uint64_t hybrid_cgroup_reclaimable(const char *dir)
 
 /*
  * The group with the least room counts: a limit holds for all below it.
- * @names: files of limit, usage, swap limit and swap usage.
+ * @names: files of limit, usage, swap limit and swap usage.  Returns that
+ * group's path, NULL if none has a limit.
  */
-static void hybrid_cgroup_walk(const char *root, const char *group,
-                               const char *const names[4],
-                               HybridHostMemory *host)
+static char *hybrid_cgroup_walk(const char *root, const char *group,
+                                const char *const names[4],
+                                HybridHostMemory *host)
 {
+    char *tightest = NULL;
     g_autofree char *dir = g_build_filename(root, group, NULL);
     uint64_t least = UINT64_MAX;
 
@@ -146,6 +146,8 @@ static void hybrid_cgroup_walk(const char *root, const char *group,
 
         if (limit != UINT64_MAX && room < least) {
             least = room;
+            g_free(tightest);
+            tightest = g_strdup(dir[strlen(root)] ? dir + strlen(root) : "/");
             host->cgroup_limit = limit;
             host->cgroup_used = used;
             host->cgroup_reclaimable = file;
@@ -157,9 +159,11 @@ static void hybrid_cgroup_walk(const char *root, const char *group,
         g_free(dir);
         dir = parent;
     }
+    return tightest;
 }
 
-static void hybrid_read_cgroup(HybridHostMemory *host)
+/* The limits that this process lives under, and what others claim of them */
+static void hybrid_read_cgroup(HybridHostMemory *host, HybridLedger *ledger)
 {
     static const char *const v2[4] = {
         "memory.max", "memory.current", "memory.swap.max",
@@ -170,17 +174,35 @@ static void hybrid_read_cgroup(HybridHostMemory *host)
         "memory.limit_in_bytes", "memory.usage_in_bytes", "", "",
     };
     g_autofree char *text = NULL, *v2_path = NULL, *v1_path = NULL;
+    g_autofree char *tightest = NULL;
 
-    host->cgroup_limit = host->cgroup_swap_limit = UINT64_MAX;
     if (!g_file_get_contents("/proc/self/cgroup", &text, NULL, NULL) ||
         !hybrid_reserve_parse_cgroup_path(text, &v2_path, &v1_path)) {
         return;
     }
     if (v1_path) {
-        hybrid_cgroup_walk("/sys/fs/cgroup/memory", v1_path, v1, host);
+        tightest = hybrid_cgroup_walk("/sys/fs/cgroup/memory", v1_path, v1,
+                                      host);
     } else if (v2_path) {
-        hybrid_cgroup_walk("/sys/fs/cgroup", v2_path, v2, host);
+        tightest = hybrid_cgroup_walk("/sys/fs/cgroup", v2_path, v2, host);
     }
+    if (tightest) {
+        hybrid_ledger_set_cgroup(ledger, v1_path ?: v2_path);
+        host->cgroup_claimed_by_others =
+            hybrid_ledger_others_in(ledger, tightest);
+    }
+}
+
+uint64_t hybrid_host_rss(void)
+{
+    g_autofree char *text = NULL;
+    uint64_t pages = 0;
+
+    if (!g_file_get_contents("/proc/self/statm", &text, NULL, NULL) ||
+        sscanf(text, "%*u %" SCNu64, &pages) != 1) {
+        return 0;
+    }
+    return pages * qemu_real_host_page_size();
 }
 
 static uint64_t hybrid_pool_pages(uint64_t page_size, const char *file)
@@ -218,22 +240,23 @@ static bool hybrid_check_pools(HybridNeed *need, uint64_t *needed,
     return true;
 }
 
-static bool hybrid_check_memory(HybridNeed *need, uint64_t claimed,
+static bool hybrid_check_memory(HybridNeed *need, HybridLedger *ledger,
                                 uint32_t overcommit, uint64_t *needed,
                                 uint64_t *available, Error **errp)
 {
     g_autofree char *meminfo = NULL;
     g_autofree char *text = NULL;
-    HybridHostMemory host = { 0 };
+    HybridHostMemory host;
 
+    hybrid_reserve_host_init(&host);
     if (!g_file_get_contents("/proc/meminfo", &meminfo, NULL, NULL) ||
         !hybrid_reserve_parse_meminfo(meminfo, &host)) {
         /* A host that does not tell cannot be a reason to refuse */
         warn_report("hybrid migration: cannot read the host's free memory");
         return true;
     }
-    hybrid_read_cgroup(&host);
-    host.claimed_by_others = claimed;
+    host.claimed_by_others = hybrid_ledger_others(ledger);
+    hybrid_read_cgroup(&host, ledger);
     if (hybrid_reserve_check(&need->memory, &host, overcommit, needed,
                              available)) {
         return true;
@@ -253,32 +276,31 @@ bool hybrid_host_reserve(uint32_t overcommit, uint64_t *needed,
         .pools = g_hash_table_new_full(NULL, NULL, NULL, g_free),
     };
     g_autoptr(GError) err = NULL;
-    uint64_t claimed = 0;
     bool ok;
 
     WITH_RCU_READ_LOCK_GUARD() {
         foreach_not_ignored_block(hybrid_need_block, &need);
     }
 
-    *ledger = hybrid_ledger_open(HYBRID_LEDGER_DIR, &err);
-    if (*ledger && hybrid_ledger_lock(*ledger)) {
-        claimed = hybrid_ledger_others(*ledger);
-    } else {
+    *ledger = hybrid_ledger_open(HYBRID_LEDGER_DEFAULT_DIR, &err);
+    if (*ledger && !hybrid_ledger_lock(*ledger)) {
+        g_clear_pointer(ledger, hybrid_ledger_close);
+    }
+    if (!*ledger) {
         warn_report("hybrid migration: no ledger of incoming guests: %s",
                     err ? err->message : "it cannot be locked");
     }
     ok = hybrid_check_pools(&need, needed, available, errp) &&
-         hybrid_check_memory(&need, claimed, overcommit, needed, available,
+         hybrid_check_memory(&need, *ledger, overcommit, needed, available,
                              errp);
-    if (*ledger) {
-        if (ok && !hybrid_ledger_claim(*ledger, *needed, NULL)) {
-            warn_report("hybrid migration: cannot write the ledger of "
-                        "incoming guests");
-        }
+    if (*ledger && ok && !hybrid_ledger_claim(*ledger, *needed, &err)) {
+        warn_report("hybrid migration: cannot claim memory for the incoming "
+                    "guest: %s", err->message);
+    }
+    if (*ledger && ok) {
         hybrid_ledger_unlock(*ledger);
-        if (!ok) {
-            g_clear_pointer(ledger, hybrid_ledger_close);
-        }
+    } else {
+        g_clear_pointer(ledger, hybrid_ledger_close);
     }
     g_hash_table_destroy(need.pools);
     return ok;

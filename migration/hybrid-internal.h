@@ -30,6 +30,7 @@ typedef struct HybridSrc {
 
     bool active;
     bool observe;
+    VMChangeStateEntry *vm_state;
     char *why_not;              /* why not active; also a refusal's text */
 
     /* the handoff, under lock */
@@ -114,6 +115,12 @@ void hybrid_dst_fill_info(MigrationInfo *info);
 bool hybrid_host_reserve(uint32_t overcommit, uint64_t *needed,
                          uint64_t *available, HybridLedger **ledger,
                          Error **errp);
+
+/* Memory of this process that is in use now, in bytes */
+uint64_t hybrid_host_rss(void);
+
+/* A new outgoing migration: what came in before is no longer of interest */
+void hybrid_dst_forget(void);
 
 /* hybrid-pages.c */
 void hybrid_pages_init(void);

@@ -101,8 +101,8 @@ static int open_lock(int dir_fd, GError **err)
     if (fd < 0 && errno == ENOENT) {
         fd = openat(dir_fd, LOCK_FILE, flags | O_CREAT | O_EXCL, 0444);
         if (fd >= 0) {
-            fchmod(fd, 0444);   /* whatever the umask; others cannot share
-                                 * the ledger if it fails */
+            /* Whatever the umask; if it fails, others cannot share it */
+            fchmod(fd, 0444);
         } else if (errno == EEXIST) {
             fd = openat(dir_fd, LOCK_FILE, flags);
         }

@@ -13,6 +13,7 @@
 #include "exec/target_page.h"
 #include "hw/boards.h"
 #include "system/cpu-throttle.h"
+#include "system/runstate.h"
 #include "migration.h"
 #include "migration-stats.h"
 #include "options.h"
@@ -69,6 +70,7 @@ void hybrid_src_reset(void)
 {
     HybridSrc *h = &hybrid_src;
 
+    hybrid_dst_forget();
     QEMU_LOCK_GUARD(&h->lock);
     h->active = h->observe = h->agreed = h->peer_loaded = false;
     h->rp_ended = h->timed_out = h->received_known = false;
@@ -114,6 +116,20 @@ static const char *hybrid_why_not(MigrationState *s, MigrationAddress *addr)
     return NULL;
 }
 
+/*
+ * The clock of the downtime starts when the last vCPU has stopped: flushing
+ * the disks, which follows, is part of it.
+ */
+static void hybrid_src_vm_state(void *opaque, bool running, RunState state)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->active && h->times.package_us < 0) {
+        QEMU_LOCK_GUARD(&h->lock);
+        h->times.stop_us = running ? -1 : hybrid_now_us();
+    }
+}
+
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
 {
     HybridSrc *h = &hybrid_src;
@@ -127,6 +143,10 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
         h->why_not = g_strdup(why_not);
         warn_report("migration: hybrid does not apply: %s", why_not);
         return;
+    }
+    if (!h->vm_state) {
+        h->vm_state =
+            qemu_add_vm_change_state_handler(hybrid_src_vm_state, NULL);
     }
     h->active = true;
     h->observe = migrate_hybrid_observe_only();
@@ -175,7 +195,6 @@ static void hybrid_src_send_settings(MigrationState *s)
 
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
     hybrid_msg_put_be32(&m, 0);
-    hybrid_msg_put_be64(&m, ram_bytes_total());
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
 
@@ -215,7 +234,8 @@ bool hybrid_src_negotiate(MigrationState *s)
             hybrid_src_step(HANDOFF_EV_LINK_LOST);
             goto lost;
         }
-        if (h->state == HANDOFF_SRC_PRECOPY) {
+        if (h->state == HANDOFF_SRC_PRECOPY ||
+            s->state == MIGRATION_STATUS_CANCELLING) {
             return true;
         }
         error_setg(&err, "The destination refuses the migration: %s",
@@ -243,7 +263,6 @@ void hybrid_src_explain(Error **err)
      */
     if (*err && h->active && h->state == HANDOFF_SRC_PLAIN && h->round <= 1 &&
         !h->decided) {
-        error_append_hint(err, "\n");
         error_prepend(err, "The destination broke the stream right after "
                       "post-copy was announced (probably its capability "
                       "postcopy-ram is off): ");

@@ -350,6 +350,11 @@ void hybrid_src_done(MigrationState *s)
     }
     hybrid_src_disarm();
     h->times.done_us = hybrid_now_us();
+    if (s->state == MIGRATION_STATUS_DEVICE && !h->agreed &&
+        h->times.running_us < 0) {
+        /* A plain peer says SHUT when it has started the guest */
+        h->times.running_us = h->times.done_us;
+    }
     if (s->state == MIGRATION_STATUS_CANCELLING ||
         s->state == MIGRATION_STATUS_CANCELLED) {
         hybrid_set_phase(MIGRATION_HYBRID_PHASE_CANCELLED, NULL);

@@ -17,8 +17,7 @@
  *                  ignores what it does not know (length tells where it ends)
  *   body
  *
- *   SETTINGS  be32 memory over-commit in percent, be32 flags (0),
- *             be64 bytes of guest memory that will be migrated
+ *   SETTINGS  be32 memory over-commit in percent, be32 flags (0)
  *   READY     be64 bytes needed, be64 bytes available
  *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
  *             memory), be16 length, text (UTF-8, no terminator)

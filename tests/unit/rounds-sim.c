@@ -8,7 +8,7 @@
 #include "rounds-sim.h"
 
 #define TICKS_PER_ROUND 1000
-#define ZERO_PAGE_SECONDS 0.8e-6
+#define ZERO_PAGE_SECONDS (0.8 / 1000000)
 #define PAGE_HEADER 9
 
 HybridRoundsConfig sim_config(void)

@@ -1,177 +1,12 @@
 /*
- * The host's ledger, with real processes, signals and file systems.
+ * The host's ledger: what it counts, and what it does not let itself in for.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "hybrid-osdep.h"
-#include <glib/gstdio.h>
-#include <sched.h>
-#include <signal.h>
 #include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include "hybrid-ledger.h"
-
-#define NOBODY 65534
-#define SKIPPED 77
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(HybridLedger, hybrid_ledger_close)
-
-static char *top;               /* a directory of the test's own */
-static char *dir;               /* the ledger's, in it */
-
-static HybridLedger *open_ledger(void)
-{
-    g_autoptr(GError) err = NULL;
-    HybridLedger *l = hybrid_ledger_open(dir, &err);
-
-    g_assert_no_error(err);
-    g_assert_nonnull(l);
-    return l;
-}
-
-static uint64_t others(HybridLedger *l)
-{
-    uint64_t sum;
-
-    g_assert_true(hybrid_ledger_lock(l));
-    sum = hybrid_ledger_others(l);
-    g_assert_true(hybrid_ledger_unlock(l));
-    return sum;
-}
-
-static void claim(HybridLedger *l, uint64_t bytes)
-{
-    g_autoptr(GError) err = NULL;
-
-    g_assert_true(hybrid_ledger_lock(l));
-    g_assert_true(hybrid_ledger_claim(l, bytes, &err));
-    g_assert_no_error(err);
-    g_assert_true(hybrid_ledger_unlock(l));
-}
-
-static unsigned claim_files(void)
-{
-    g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
-    const char *name;
-    unsigned n = 0;
-
-    while ((name = g_dir_read_name(entries))) {
-        n += g_str_has_prefix(name, "claim-");
-    }
-    return n;
-}
-
-static void set_up(void)
-{
-    g_autoptr(GError) err = NULL;
-
-    top = g_dir_make_tmp("hybrid-ledger-XXXXXX", &err);
-    g_assert_no_error(err);
-    g_assert_cmpint(chmod(top, 0755), ==, 0);
-    dir = g_build_filename(top, "ledger", NULL);
-}
-
-static void remove_all(const char *path)
-{
-    g_autoptr(GDir) entries = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (entries && (name = g_dir_read_name(entries))) {
-        g_autofree char *file = g_build_filename(path, name, NULL);
-
-        if (g_file_test(file, G_FILE_TEST_IS_DIR) &&
-            !g_file_test(file, G_FILE_TEST_IS_SYMLINK)) {
-            remove_all(file);
-        } else {
-            unlink(file);
-        }
-    }
-    rmdir(path);
-}
-
-static void tear_down(void)
-{
-    remove_all(top);
-    g_clear_pointer(&top, g_free);
-    g_clear_pointer(&dir, g_free);
-}
-
-/* A process of its own, gone at the latest when the test is */
-typedef struct Child {
-    pid_t pid;
-    int say, hear;              /* the parent's ends */
-} Child;
-
-static void child_main(void (*what)(int hear, int say), int hear, int say)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    what(hear, say);
-    _exit(0);
-}
-
-static Child start_child(void (*what)(int hear, int say))
-{
-    int down[2], up[2];
-    Child c;
-
-    g_assert_cmpint(pipe(down), ==, 0);
-    g_assert_cmpint(pipe(up), ==, 0);
-    c.pid = fork();
-    g_assert_cmpint(c.pid, >=, 0);
-    if (!c.pid) {
-        close(down[1]);
-        close(up[0]);
-        child_main(what, down[0], up[1]);
-    }
-    close(down[0]);
-    close(up[1]);
-    c.say = down[1];
-    c.hear = up[0];
-    return c;
-}
-
-/* The child says that it has come to where it waits */
-static void await_child(Child *c)
-{
-    char byte;
-
-    g_assert_cmpint(read(c->hear, &byte, 1), ==, 1);
-}
-
-static void wait_for_parent(int hear, int say)
-{
-    char byte = 'x';
-
-    if (write(say, &byte, 1) != 1 || read(hear, &byte, 1) < 0) {
-        _exit(1);
-    }
-}
-
-static int end_child(Child *c, int sig)
-{
-    int status;
-
-    if (sig) {
-        kill(c->pid, sig);
-    }
-    close(c->say);
-    g_assert_cmpint(waitpid(c->pid, &status, 0), ==, c->pid);
-    close(c->hear);
-    return status;
-}
-
-static void claim_5000(int hear, int say)
-{
-    HybridLedger *l = open_ledger();
-
-    claim(l, 5000);
-    wait_for_parent(hear, say);
-    hybrid_ledger_close(l);
-}
+#include "ledger-help.h"
 
 static void test_one(void)
 {
@@ -213,58 +48,165 @@ static void test_one(void)
     }
 }
 
-static void test_two_processes(void)
+static void assert_refused(const char *path)
 {
-    g_autoptr(HybridLedger) l = open_ledger();
-    Child c = start_child(claim_5000);
+    g_autoptr(GError) err = NULL;
 
-    await_child(&c);
-    g_assert_cmpuint(others(l), ==, 5000);
-    g_assert_cmpint(end_child(&c, 0), ==, 0);
-    g_assert_cmpuint(claim_files(), ==, 0);
-    g_assert_cmpuint(others(l), ==, 0);
+    g_assert_null(hybrid_ledger_open(path, &err));
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(err->message, path));
 }
 
-static void test_killed_owner(void)
+static void test_bad_directories(void)
 {
-    g_autoptr(HybridLedger) l = open_ledger();
-    Child c = start_child(claim_5000);
-    Child d = start_child(claim_5000);
+    g_autofree char *real = g_build_filename(top, "real", NULL);
+    g_autofree char *deep = g_build_filename(top, "no", "parent", NULL);
+    g_autofree char *lock = g_build_filename(real, "lock", NULL);
+    g_autoptr(GError) err = NULL;
 
-    await_child(&c);
-    await_child(&d);
-    g_assert_cmpuint(others(l), ==, 10000);
-    g_assert_true(WIFSIGNALED(end_child(&c, SIGKILL)));
-    g_assert_cmpuint(claim_files(), ==, 2);
-    g_assert_cmpuint(others(l), ==, 5000);
-    g_assert_cmpuint(claim_files(), ==, 1);
-    g_assert_true(WIFSIGNALED(end_child(&d, SIGKILL)));
-    g_assert_cmpuint(others(l), ==, 0);
-    g_assert_cmpuint(claim_files(), ==, 0);
+    assert_refused(deep);
+    g_assert_cmpint(mkdir(real, 0700), ==, 0);
+    g_assert_cmpint(symlink(real, dir), ==, 0);
+    assert_refused(dir);
+    g_assert_cmpint(unlink(dir), ==, 0);
+    g_assert_cmpint(symlink("nowhere", dir), ==, 0);
+    assert_refused(dir);
+    g_assert_cmpint(unlink(dir), ==, 0);
+    g_assert_true(g_file_set_contents(dir, "", 0, NULL));
+    assert_refused(dir);
+    g_assert_cmpint(chmod(real, 0777), ==, 0);
+    assert_refused(real);
+    g_assert_cmpint(chmod(real, 0775), ==, 0);
+    assert_refused(real);
+
+    /* A lock that leads elsewhere, or is no file */
+    g_assert_cmpint(chmod(real, 01777), ==, 0);
+    g_assert_cmpint(symlink(dir, lock), ==, 0);
+    g_assert_null(hybrid_ledger_open(real, NULL));
+    g_assert_cmpint(unlink(lock), ==, 0);
+    g_assert_cmpint(mkfifo(lock, 0666), ==, 0);
+    g_assert_null(hybrid_ledger_open(real, &err));
+    g_assert_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL);
+    g_assert_cmpint(unlink(lock), ==, 0);
+    hybrid_ledger_close(hybrid_ledger_open(real, NULL));
+    g_assert_cmpint(access(lock, F_OK), ==, 0);
 }
 
-static void test_killed_with_lock(void)
+/* What else may lie around: nothing of it blocks, counts or leads outside */
+static void test_strange_claims(void)
 {
     g_autoptr(HybridLedger) l = open_ledger();
-    gint64 begin;
-    Child c;
+    g_autofree char *precious = g_build_filename(top, "precious", NULL);
+    g_autofree char *link = g_build_filename(dir, "claim-link", NULL);
+    g_autofree char *fifo = g_build_filename(dir, "claim-fifo", NULL);
+    g_autofree char *sub = g_build_filename(dir, "claim-dir", NULL);
+    g_autofree char *note = g_build_filename(dir, "note", NULL);
+    g_autofree char *live = g_build_filename(dir, "claim-live", NULL);
+    static const char *const texts[] = { "", "\n", "x", "77", "77\n", " 7 /\n",
+                                         "-", "\377\377" };
+    int fd;
 
-    /* A process that dies between lock and unlock locks nobody out */
-    {
-        void (*hold)(int, int) = NULL;
+    g_assert_true(g_file_set_contents(precious, "900 /\n", -1, NULL));
+    g_assert_true(g_file_set_contents(note, "900 /\n", -1, NULL));
+    g_assert_cmpint(symlink(precious, link), ==, 0);
+    g_assert_cmpint(mkfifo(fifo, 0666), ==, 0);
+    g_assert_cmpint(mkdir(sub, 0777), ==, 0);
+    g_assert_cmpuint(others(l), ==, 0);
+    g_assert_true(g_file_test(precious, G_FILE_TEST_EXISTS));
+    g_assert_true(g_file_test(note, G_FILE_TEST_EXISTS));
 
-        (void)hold;
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        bool number = strstr(texts[i], "7 /");
+
+        g_assert_true(g_file_set_contents(live, texts[i], -1, NULL));
+        fd = open(live, O_RDONLY);
+        g_assert_cmpint(flock(fd, LOCK_EX | LOCK_NB), ==, 0);
+        g_assert_cmpuint(others(l), ==, number ? 7 : 0);
+        g_assert_true(g_file_test(live, G_FILE_TEST_EXISTS));
+        close(fd);
+        g_assert_cmpuint(others(l), ==, 0);
+        g_assert_false(g_file_test(live, G_FILE_TEST_EXISTS));
     }
-    c = start_child(claim_5000);
-    await_child(&c);
-    end_child(&c, SIGKILL);
-    begin = g_get_monotonic_time();
-    g_assert_true(hybrid_ledger_lock(l));
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, 1000000);
-    hybrid_ledger_unlock(l);
 }
 
-int main(void)
+static void test_cgroups(void)
 {
-    return 0;
+    g_autoptr(HybridLedger) a = open_ledger();
+    g_autoptr(HybridLedger) b = open_ledger();
+    g_autoptr(HybridLedger) c = open_ledger();
+
+    hybrid_ledger_set_cgroup(a, "/machine/one");
+    claim(a, 1);
+    hybrid_ledger_set_cgroup(b, "/machine/one more");
+    claim(b, 10);
+    hybrid_ledger_set_cgroup(b, "/machine/1");
+    claim(b, 100);
+    g_assert_true(hybrid_ledger_lock(c));
+    g_assert_cmpuint(hybrid_ledger_others(c), ==, 101);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/"), ==, 101);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine"), ==, 101);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/"), ==, 101);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/one"), ==, 1);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/on"), ==, 0);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/1"), ==, 100);
+    g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/1/x"), ==, 0);
+}
+
+static void test_no_ledger(void)
+{
+    g_autoptr(HybridLedger) l = open_ledger();
+    g_autoptr(GError) err = NULL;
+
+    g_assert_false(hybrid_ledger_claim(l, 5, &err));
+    g_assert_error(err, G_FILE_ERROR, G_FILE_ERROR_AGAIN);
+    hybrid_ledger_update(l, 10);
+    g_assert_cmpuint(claim_files(), ==, 0);
+
+    g_assert_true(hybrid_ledger_lock(NULL));
+    g_assert_cmpuint(hybrid_ledger_others(NULL), ==, 0);
+    g_assert_cmpuint(hybrid_ledger_others_in(NULL, "/"), ==, 0);
+    hybrid_ledger_set_cgroup(NULL, "/");
+    g_assert_true(hybrid_ledger_claim(NULL, 5, NULL));
+    hybrid_ledger_update(NULL, 5);
+    g_assert_false(hybrid_ledger_unlock(NULL));
+    hybrid_ledger_close(NULL);
+}
+
+/* Whatever the umask, other users can read and lock what they need to */
+static void test_umask(void)
+{
+    mode_t before = umask(0077);
+    g_autoptr(HybridLedger) l = open_ledger();
+    g_autofree char *lock = g_build_filename(dir, "lock", NULL);
+    g_autoptr(GDir) entries = NULL;
+    const char *name;
+    struct stat st;
+
+    claim(l, 5);
+    umask(before);
+    g_assert_cmpint(stat(dir, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 07777, ==, 01777);
+    g_assert_cmpint(stat(lock, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 0777, ==, 0444);
+    entries = g_dir_open(dir, 0, NULL);
+    while ((name = g_dir_read_name(entries))) {
+        g_autofree char *file = g_build_filename(dir, name, NULL);
+
+        g_assert_cmpint(stat(file, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 0444, ==, 0444);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const LedgerTest tests[] = {
+        { "/hybrid/ledger/one", test_one },
+        { "/hybrid/ledger/bad-directories", test_bad_directories },
+        { "/hybrid/ledger/strange-claims", test_strange_claims },
+        { "/hybrid/ledger/cgroups", test_cgroups },
+        { "/hybrid/ledger/no-ledger", test_no_ledger },
+        { "/hybrid/ledger/umask", test_umask },
+    };
+
+    return ledger_tests(argc, argv, tests, G_N_ELEMENTS(tests));
 }

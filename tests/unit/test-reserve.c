@@ -149,7 +149,8 @@ static void test_pool(void)
 
 static uint64_t any_u64(void)
 {
-    uint64_t v = (uint64_t)g_test_rand_int() << 32 | (uint32_t)g_test_rand_int();
+    uint64_t v = (uint64_t)g_test_rand_int() << 32 |
+                 (uint32_t)g_test_rand_int();
 
     return v >> g_test_rand_int_range(0, 64);
 }

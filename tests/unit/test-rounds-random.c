@@ -9,7 +9,8 @@
 
 static uint64_t any_u64(void)
 {
-    uint64_t v = (uint64_t)g_test_rand_int() << 32 | (uint32_t)g_test_rand_int();
+    uint64_t v = (uint64_t)g_test_rand_int() << 32 |
+                 (uint32_t)g_test_rand_int();
 
     /* Any magnitude, and the ends */
     switch (g_test_rand_int_range(0, 8)) {

@@ -35,11 +35,17 @@ typedef struct Line {
     GHashTable *keys;           /* what is left to read: key -> value */
 } Line;
 
-#define fail(line, ...) \
-    G_STMT_START { \
-        g_autofree char *what_ = g_strdup_printf(__VA_ARGS__); \
-        g_error("%s:%u: %s", (line)->file, (line)->number, what_); \
-    } G_STMT_END
+static void G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN
+fail(const Line *line, const char *format, ...)
+{
+    g_autofree char *what = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    what = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    g_error("%s:%u: %s", line->file, line->number, what);
+}
 
 static void line_parse(Line *line, char *const *words)
 {
