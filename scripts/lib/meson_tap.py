@@ -6,8 +6,9 @@ import json
 import re
 import sys
 
-# A case of a GLib test program, which may be indented under a subtest.
-CASE = re.compile(r'^\s*(ok|not ok) \d+ (?:- )?(/?\S.*)$')
+# A case of a GLib test program, which may be indented under a subtest. One
+# that aborts the program has no number.
+CASE = re.compile(r'^\s*(ok|not ok)(?: \d+)? (?:- )?(/?\S.*)$')
 
 
 def cases(entry):
