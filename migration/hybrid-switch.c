@@ -250,11 +250,17 @@ bool hybrid_src_gave_guest(void)
 int hybrid_src_wait_running(MigrationState *s)
 {
     HybridSrc *h = &hybrid_src;
+    int64_t deadline_us = hybrid_now_us() +
+                          migrate_hybrid_handoff_timeout() * 1000ll;
 
     QEMU_LOCK_GUARD(&h->lock);
     while (h->state == HANDOFF_SRC_GRANTED) {
         if (!hybrid_src_stream_ok(s)) {
             return -EIO;
+        }
+        /* A link that is silently dead: better a pause than to wait for TCP */
+        if (hybrid_now_us() >= deadline_us) {
+            return -ETIMEDOUT;
         }
         hybrid_src_wait(100);
     }
