@@ -70,8 +70,8 @@ bool hybrid_blocktime_begin(HybridBlocktime *bt, int vcpu, uint64_t addr,
     bool more;
     Vcpu *v;
 
-    if (vcpu < 0 || (unsigned)vcpu >= bt->nvcpus) {
-        return false;
+    if ((unsigned)vcpu >= bt->nvcpus) {
+        return false;           /* so is a negative one */
     }
     v = &bt->vcpus[vcpu];
     if (v->waits && v->addr == addr && !v->counted) {

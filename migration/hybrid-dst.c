@@ -399,7 +399,7 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
      * placing thread sets the bitmap first and then looks at who waits.
      */
     qatomic_inc(&h->waiting);
-    smp_mb();
+    smp_mb();                   /* pairs with hybrid_dst_placed() */
     if (!hybrid_blocktime_begin(h->blocktime, vcpu, addr, hybrid_now_us(),
                                 ramblock_recv_bitmap_test(rb, (void *)addr))) {
         qatomic_dec(&h->waiting);

@@ -295,8 +295,6 @@ static void drop_claim(HybridLedger *l)
         return;
     }
     unlinkat(l->dir_fd, l->claim_name, 0);
-    /* A forked child may share the open file: end the lock for it, too */
-    retry_flock(l->claim_fd, LOCK_UN);
     close_fd(&l->claim_fd);
     g_clear_pointer(&l->claim_name, g_free);
 }

@@ -188,7 +188,6 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
         .total_pages = total_pages,
         .min_remaining = total_pages,
     };
-    r->cfg.max_rounds = MAX(r->cfg.max_rounds, 1);
     r->cfg.min_gain = CLAMP(r->cfg.min_gain, 1, 99);
 }
 
@@ -233,7 +232,7 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
     r->time_us = add_saturated(r->time_us, rec->time_us);
     r->bytes = add_saturated(r->bytes, rec->bytes);
     measure(r, rec);
-    r->predicted = MIN(predict(r, rec), (double)r->total_pages);
+    r->predicted = predict(r, rec);
 
     if (clear_gain(r, r->min_remaining, rec->remaining_pages)) {
         r->stalled = 0;

@@ -128,9 +128,10 @@ fetch_qemu_source() {
         "give a source with --qemu-src"
     step "download the source of qemu $version"
     mkdir -p "$get"
-    (cd "$get" && private_apt_retry "$suite" source --download-only "qemu=$version")
+    (cd "$get" && private_apt_retry "$suite" source --download-only "qemu=$version") ||
+        return 1
     step "unpack it"
-    rm -rf "$dir"
+    rm -rf "$dir" "$(dirname "$dir")"/qemu_*.tmp-extract.*
     run_logged "dpkg-source-$suite" dpkg-source --no-copy -x \
         "$get/qemu_${version#*:}.dsc" "$dir"
 }

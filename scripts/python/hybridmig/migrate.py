@@ -1,0 +1,159 @@
+"""One migration, from start to end: by any transport, with cuts and recovery.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import subprocess
+import threading
+
+from .monitor import QmpError, QmpLost
+from .net import DST_ADDRESS
+
+PORT = 4444
+ENDS = ('completed', 'failed', 'cancelled')
+TRANSPORTS = ('tcp', 'unix', 'fd', 'tls')
+#: What hybrid needs; the capability itself only at the source.
+SRC_CAPABILITIES = {'events': True, 'postcopy-ram': True, 'hybrid': True}
+DST_CAPABILITIES = {'events': True, 'postcopy-ram': True}
+
+
+class Migration:
+    """Settings of both sides, and what happened."""
+    def __init__(self, pair, src_caps=None, dst_caps=None, parameters=None,
+                 transport='tcp'):
+        self.pair = pair
+        self.src_caps = dict(SRC_CAPABILITIES if src_caps is None
+                             else src_caps)
+        self.dst_caps = dict(DST_CAPABILITIES if dst_caps is None
+                             else dst_caps)
+        self.parameters = dict(parameters or {})
+        self.transport = transport
+        self.first_event = len(pair.log)
+        self._port = PORT
+        self._reactions = []
+        pair.log.on_event(self._react)
+
+    # Before the start.
+
+    def when(self, action, side=None, name=None, **data):
+        """Call action() once, in a thread, when such an event comes."""
+        self._reactions.append([action, side, name, data])
+
+    def _react(self, event):
+        for reaction in list(self._reactions):
+            action, side, name, data = reaction
+            if side in (None, event.side) and name in (None, event.name) and \
+               all(event.data.get(k) == v for k, v in data.items()):
+                self._reactions.remove(reaction)
+                threading.Thread(target=self._act, args=(action,),
+                                 daemon=True).start()
+
+    @staticmethod
+    def _act(action):
+        try:
+            action()
+        except (QmpError, QmpLost):
+            pass    # what it asked for is too late; the test sees the end
+
+    def prepare(self):
+        self.pair.src.set_capabilities(self.src_caps)
+        self.pair.dst.set_capabilities(self.dst_caps)
+        if self.transport == 'tls':
+            self._prepare_tls()
+        self.pair.src.set_parameters(self.parameters)
+
+    def _prepare_tls(self):
+        folder = os.path.join(self.pair.run.folder, 'tls')
+        if not os.path.isdir(folder):
+            os.mkdir(folder)
+            subprocess.run(['psktool', '-u', 'qemu', '-p',
+                            os.path.join(folder, 'keys.psk')],
+                           check=True, capture_output=True)
+        for guest, endpoint in ((self.pair.src, 'client'),
+                                (self.pair.dst, 'server')):
+            guest.qmp('object-add', {
+                'qom-type': 'tls-creds-psk', 'id': 'tls', 'dir': folder,
+                'endpoint': endpoint,
+                **({'username': 'qemu'} if endpoint == 'client' else {})})
+            guest.set_parameters({'tls-creds': 'tls'})
+
+    # The run.
+
+    def start(self, uri=None):
+        """Have the destination wait and the source migrate."""
+        self.prepare()
+        src_uri = self.listen(uri)
+        self.pair.src.qmp('migrate', {'uri': uri or src_uri})
+        return self
+
+    def listen(self, uri=None, command='migrate-incoming', oob=False):
+        """Returns the URI for the source."""
+        if uri and not uri.startswith(TRANSPORTS):
+            return uri
+        if self.transport == 'fd':
+            ours, theirs = self.pair.link.connected_pair()
+            name = f'mig{self._port}'
+            self._port += 1
+            self.pair.src.monitor.give_fd(ours.fileno(), name)
+            self.pair.dst.monitor.give_fd(theirs.fileno(), name)
+            ours.close()
+            theirs.close()
+            uri = f'fd:{name}'
+        elif self.transport == 'unix':
+            uri = f'unix:{self.pair.run.folder}/mig{self._port}.sock'
+        else:
+            uri = f'tcp:{DST_ADDRESS}:{self._port}'
+        self._port += 1
+        self.pair.dst.monitor.command(command, {'uri': uri}, oob=oob)
+        return uri
+
+    def recover(self):
+        """Both sides are paused, the link is whole: go on."""
+        uri = self.listen(command='migrate-recover', oob=True)
+        self.pair.src.qmp('migrate', {'uri': uri, 'resume': True})
+
+    def pause(self):
+        """Out of band: a vCPU that waits for a page may hold the main loop."""
+        for guest in (self.pair.src, self.pair.dst):
+            try:
+                guest.monitor.command('migrate-pause', oob=True)
+            except QmpError:
+                pass            # it has noticed by itself
+
+    def cancel(self):
+        self.pair.src.qmp('migrate_cancel')
+
+    # What happened.
+
+    def event(self, side, name, **data):
+        return self.pair.log.find(side, name, after=self.first_event, **data)
+
+    def status_seen(self, side, status):
+        return self.event(side, 'MIGRATION', status=status)
+
+    def wait_status(self, side, *statuses, timeout=60):
+        """The first event with one of these statuses, or None."""
+        return self.pair.log.wait(
+            lambda: next((e for e in map(lambda s: self.status_seen(side, s),
+                                         statuses) if e), None), timeout)
+
+    def wait_phase(self, phase, timeout=60):
+        return self.pair.log.wait(
+            lambda: self.event('src', 'MIGRATION_HYBRID_PHASE', phase=phase),
+            timeout)
+
+    def wait_end(self, timeout=120):
+        """Wait for the end at the source; where the guest is, there too."""
+        end = self.wait_status('src', *ENDS, timeout=timeout)
+        if end is None:
+            raise TimeoutError(f'the migration did not end within {timeout} s:'
+                               f' {self.info().get("status")}')
+        if end.data['status'] == 'completed':
+            self.pair.log.wait(lambda: self.event('dst', 'RESUME'), 30)
+        return end.data['status']
+
+    def info(self, side='src'):
+        return self.pair.side(side).qmp('query-migrate')
+
+    def hybrid(self, side='src'):
+        return self.info(side).get('hybrid', {})

@@ -1,0 +1,56 @@
+"""A run as text: its rounds for the unit tests, its handoff for the model.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import re
+
+STEP = re.compile(r'side=(src|dst) \w+ --\w+--> \w+')
+FIELD = re.compile(r'(\w+)=(\S+)')
+CONFIG = ('max_rounds', 'min_gain', 'max_time_us', 'max_bytes',
+          'downtime_limit_us', 'page_size', 'total_pages')
+ROUND = ('round', 'pages', 'zero_pages', 'bytes', 'remaining_pages',
+         'dirtied_pages', 'unsent_pages', 'time_us', 'bandwidth', 'cut',
+         'cut_reason', 'action', 'reason')
+
+
+def trace_lines(guest):
+    """What the trace events of hybrid_* of one QEMU have logged."""
+    if not os.path.exists(guest.trace_file):
+        return []
+    with open(guest.trace_file, encoding='utf-8', errors='replace') as trace:
+        return trace.read().splitlines()
+
+
+def handoff_lines(*guests):
+    """The steps of the handoff, as tests/model/replay reads them."""
+    return [match[0] for guest in guests for line in trace_lines(guest)
+            if (match := STEP.search(line))]
+
+
+def _dash(key):
+    return key.replace('_', '-')
+
+
+def _fields(line):
+    return dict(FIELD.findall(line))
+
+
+def rounds_text(guest):
+    """The rounds as tests/unit/data/*.rounds holds them, or None."""
+    config, rounds = None, {}
+    for line in trace_lines(guest):
+        if 'hybrid_rounds_config' in line:
+            config, rounds = _fields(line), {}
+        elif 'hybrid_round ' in line or 'hybrid_round_cut ' in line:
+            fields = _fields(line)
+            rounds.setdefault(int(fields['round']), {}).update(fields)
+    if not config or not rounds:
+        return None
+    text = ['hybrid-rounds ' +
+            ' '.join(f'{_dash(key)}={config[key]}' for key in CONFIG)]
+    for number in sorted(rounds):
+        r = dict(rounds[number])
+        r['cut'] = 'true' if r['cut'] == '1' else 'false'
+        text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND))
+    return '\n'.join(text) + '\n'
