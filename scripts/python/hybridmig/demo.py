@@ -36,7 +36,7 @@ def arguments(argv):
     return parser.parse_args(argv)
 
 
-def show(migration, audit, out):
+def show(migration, audit, out, until):
     h = migration.hybrid()
     print('\nphases')
     last = None
@@ -52,7 +52,8 @@ def show(migration, audit, out):
     print(display.pairs(measure.six_metrics(migration)))
     print(f'\nmemory, checked inside the guest: {audit}')
     name = os.path.join(out, 'demo.png')
-    plot.draw(migration, name, 'Hybrid migration: what the guest got done')
+    plot.draw(migration, name, 'Hybrid migration: what the guest got done',
+              until)
     print(f'picture: {os.path.relpath(name)}')
 
 
@@ -84,8 +85,9 @@ def demo(args):
                   f'{migration.info().get("error-desc")}', file=sys.stderr)
             return 1
         time.sleep(2)           # and at the destination
+        until = time.monotonic()
         audit = pair.dst.audit()
-        show(migration, audit, args.out)
+        show(migration, audit, args.out, until)
         faults = pair.console.faults
         if faults or not audit.right:
             run.keep()

@@ -24,12 +24,13 @@ def throughput(pair):
     return points
 
 
-def draw(migration, name, title):
-    """Write the picture; returns its name."""
+def draw(migration, name, title, until=None):
+    """Write the picture; returns its name. @until: time.monotonic()."""
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot
-    points = throughput(migration.pair)
+    points = [point for point in throughput(migration.pair)
+              if until is None or point[0] <= until]
     # Events carry the wall clock, lines the monotonic one.
     shift = time.time() - time.monotonic()
     phases = measure.phases(migration)
