@@ -19,7 +19,7 @@ static double mib(uint64_t bytes)
 static void print_head(Monitor *mon, const MigrationHybridInfo *info)
 {
     monitor_printf(mon, "hybrid: %s", info->active ? "active" : "inactive");
-    if (info->active) {
+    if (info->active && !info->observe_only) {
         monitor_printf(mon, ", peer %s",
                        info->agreed ? "agreed" : "is not hybrid");
     }
@@ -105,10 +105,12 @@ static void print_pages(Monitor *mon, const MigrationHybridPages *pages)
                    pages->total, mib(pages->bytes), pages->first_sends,
                    pages->resends, pages->zero);
     monitor_printf(mon, "hybrid postcopy pages: %" PRIu64 " on demand, %"
-                   PRIu64 " pushed, %" PRIu64 " lost\n",
-                   pages->on_demand, pages->pushed, pages->lost);
-    monitor_printf(mon, "hybrid pages received: %" PRIu64 "\n",
-                   pages->received);
+                   PRIu64 " pushed\n", pages->on_demand, pages->pushed);
+    if (pages->has_received) {
+        monitor_printf(mon, "hybrid pages received: %" PRIu64 ", %" PRIu64
+                       " lost\n", pages->received,
+                       pages->has_lost ? pages->lost : 0);
+    }
 }
 
 static void print_vcpus(Monitor *mon, const MigrationHybridInfo *info)

@@ -103,8 +103,10 @@ static uint64_t hybrid_cgroup_number(const char *dir, const char *file,
 }
 
 /* File pages that the kernel can drop, from memory.stat */
-static uint64_t hybrid_cgroup_reclaimable(const char *dir)
+static uint64_t hybrid_cgroup_reclaimable(const char *dir, bool v1)
 {
+    /* Only in version 1 the plain figures leave out the groups below */
+    const char *prefix = v1 ? "total_" : "";
     g_autofree char *path = g_build_filename(dir, "memory.stat", NULL);
     g_autofree char *text = NULL;
     uint64_t sum = 0;
@@ -116,6 +118,10 @@ static uint64_t hybrid_cgroup_reclaimable(const char *dir)
         uint64_t v;
 
         line += *line == '\n';
+        if (!g_str_has_prefix(line, prefix)) {
+            continue;
+        }
+        line += strlen(prefix);
         if (sscanf(line, "inactive_file %" SCNu64, &v) == 1 ||
             sscanf(line, "active_file %" SCNu64, &v) == 1) {
             sum += v;
@@ -140,7 +146,7 @@ static char *hybrid_cgroup_walk(const char *root, const char *group,
     while (strlen(dir) >= strlen(root)) {
         uint64_t limit = hybrid_cgroup_number(dir, names[0], UINT64_MAX);
         uint64_t used = hybrid_cgroup_number(dir, names[1], 0);
-        uint64_t file = hybrid_cgroup_reclaimable(dir);
+        uint64_t file = hybrid_cgroup_reclaimable(dir, !*names[2]);
         uint64_t room = limit - MIN(limit, used - MIN(used, file));
         char *parent;
 

@@ -26,9 +26,6 @@
 /* Round-trip probes before the settings are sent; the least one counts */
 #define HYBRID_RTT_PROBES 4
 
-/* A shorter round says nothing about the link: it only filled its buffers */
-#define HYBRID_MIN_BANDWIDTH_US 50000
-
 HybridSrc hybrid_src;
 
 static void __attribute__((__constructor__)) hybrid_src_construct(void)
@@ -79,6 +76,8 @@ void hybrid_src_reset(void)
     g_clear_pointer(&h->records, g_array_unref);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
     h->state = HANDOFF_SRC_IDLE;
+    h->action = HYBRID_ACTION_CONTINUE;
+    h->end_reason = HYBRID_REASON_NONE;
     h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
     h->pong_seen = h->round = 0;
     h->memory_needed = h->memory_available = 0;
@@ -234,16 +233,9 @@ bool hybrid_src_negotiate(MigrationState *s)
             hybrid_src_step(HANDOFF_EV_LINK_LOST);
             goto lost;
         }
-        if (h->state == HANDOFF_SRC_PRECOPY ||
-            s->state == MIGRATION_STATUS_CANCELLING) {
-            return true;
-        }
-        error_setg(&err, "The destination refuses the migration: %s",
-                   h->why_not ?: "no reason given");
+        /* A refusal has its error set already, and a cancel needs none */
+        return h->state == HANDOFF_SRC_PRECOPY;
     }
-    migrate_set_error(s, err);
-    error_free(err);
-    return false;
 
 lost:
     error_setg(&err, "The destination closed the connection while hybrid "
@@ -329,7 +321,6 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
                                          int64_t end_us)
 {
     HybridSrc *h = &hybrid_src;
-    uint64_t avail = migrate_avail_switchover_bandwidth();
     HybridRoundRecord r = {
         .round = h->round,
         .pages = stat64_get(&h->pages_total) - h->round_start_pages,
@@ -338,6 +329,8 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
         .unsent_pages = unsent_pages,
         .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
         .time_us = end_us - h->round_start_us,
+        /* 0: the policy's own estimate */
+        .bandwidth = migrate_avail_switchover_bandwidth(),
         .cut = cut_reason != HYBRID_REASON_NONE,
         .cut_reason = cut_reason,
     };
@@ -345,11 +338,6 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
     /* Dirtied again before they were sent counts in unsent, not twice */
     r.dirtied_pages = r.remaining_pages > unsent_pages
                       ? r.remaining_pages - unsent_pages : 0;
-    if (avail) {
-        r.bandwidth = avail;
-    } else if (r.time_us >= HYBRID_MIN_BANDWIDTH_US) {
-        r.bandwidth = r.bytes * 1000000 / r.time_us;
-    }
     hybrid_rounds_end(&h->rounds, &r);
     trace_hybrid_round(r.round, r.pages, r.bytes, r.remaining_pages,
                        r.dirtied_pages, r.time_us, r.bandwidth,
@@ -515,6 +503,9 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             g_free(h->why_not);
             h->why_not = hybrid_msg_get_text(&m);
             hybrid_src_step(HANDOFF_EV_PEER_REFUSES);
+            /* At once: SHUT follows, which only says that there is an error */
+            error_setg(errp, "The destination refuses the migration: %s",
+                       h->why_not);
             break;
         case HYBRID_MSG_LOADED:
             h->peer_loaded = true;
@@ -531,7 +522,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
         }
         qemu_cond_broadcast(&h->cond);
     }
-    if (m.overrun) {
+    if (m.overrun && !*errp) {
         error_setg(errp, "hybrid message %s is too short (%u bytes)",
                    hybrid_msg_str(kind), len);
     }

@@ -118,6 +118,7 @@ void hybrid_src_stopped(MigrationState *s)
         }
     }
     hybrid_set_phase(MIGRATION_HYBRID_PHASE_STATE_TRANSFER,
+                     h->end_reason == HYBRID_REASON_NONE ? NULL :
                      hybrid_reason_str(h->end_reason));
 }
 
@@ -205,10 +206,11 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     h->requests_only = false;
 
     if (granted) {
-        /* From here on a failure to send is no reason to go back */
-        hybrid_src_send(s, HYBRID_MSG_GRANT);
-        h->times.grant_us = hybrid_now_us();
+        /* Before GRANT: RUNNING, which it brings, begins the next phase */
         hybrid_set_phase(MIGRATION_HYBRID_PHASE_RESUME, NULL);
+        /* From here on a failure to send is no reason to go back */
+        h->times.grant_us = hybrid_now_us();
+        hybrid_src_send(s, HYBRID_MSG_GRANT);
     } else {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);

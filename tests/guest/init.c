@@ -48,16 +48,15 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
-#define PAGE_SIZE     4096
-#define PAGE_WORDS    (PAGE_SIZE / sizeof(uint64_t))
-#define STEP          0x9e3779b97f4a7c15ull
+#include "checks.h"
+#include "pages.h"
+
 #define MAX_THREADS   2
 #define TICK_PORT     0xe9
 #define TICK_NS       1000000
 #define REPORT_TICKS  100
 #define GAP_NS        5000000
 #define GAPS          32
-#define PIPE_BYTES    32768
 
 typedef struct {
     uint64_t at_ns;             /* when the tick came that was late */
@@ -79,16 +78,7 @@ struct Worker {
     _Atomic uint64_t done;      /* pages, for the throughput line */
 };
 
-/*
- * An odd version says that a thread is writing the page. Version 0 is a page
- * of zeros, whether written or never touched.
- */
-static _Atomic uint32_t *version;
-static uint8_t *set;
-static uint64_t set_pages, zero_pages, untouched_pages;
-static uint64_t data_first, data_pages;
-static _Atomic uint64_t table_sum;
-static _Atomic uint64_t writes;
+static _Atomic uint64_t misread;
 
 static const Workload *workload;
 static uint64_t work_pages, work_rate;
@@ -96,7 +86,6 @@ static unsigned work_threads;
 static _Atomic unsigned work_epoch;     /* odd: parked */
 static _Atomic unsigned working;
 static Worker workers[MAX_THREADS];
-static _Atomic uint64_t misread, misread_page;
 
 static Gap largest[GAPS];
 static Gap recent[GAPS];
@@ -107,9 +96,6 @@ static pthread_mutex_t gap_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
 static int serial;
 static uint64_t line_number;
-
-static uint64_t code_sum, file_sum;
-static int pipe_fd[2];
 
 static uint64_t now_ns(void)
 {
@@ -161,74 +147,6 @@ static void set_priority(int priority)
     pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
 }
 
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-    return x ^ (x >> 31);
-}
-
-/* What the page's first word is; each next word is larger by STEP. */
-static uint64_t page_seed(uint64_t page, uint32_t v)
-{
-    return mix((page << 32 | v) + STEP);
-}
-
-static uint64_t *page_words(uint64_t page)
-{
-    return (uint64_t *)(set + page * PAGE_SIZE);
-}
-
-static void fill_page(uint64_t page, uint32_t v)
-{
-    uint64_t *word = page_words(page), value = page_seed(page, v);
-
-    for (unsigned i = 0; i < PAGE_WORDS; i++, value += STEP) {
-        word[i] = value;
-    }
-}
-
-/* Every byte of the page is compared. */
-static bool page_is(uint64_t page, uint32_t v)
-{
-    const volatile uint64_t *word = page_words(page);
-    uint64_t value = v ? page_seed(page, v) : 0, step = v ? STEP : 0;
-    uint64_t differ = 0;
-
-    for (unsigned i = 0; i < PAGE_WORDS; i++, value += step) {
-        differ |= word[i] ^ value;
-    }
-    return !differ;
-}
-
-static bool write_page(uint64_t page)
-{
-    uint32_t v = atomic_load(&version[page]);
-
-    if (v & 1 || !atomic_compare_exchange_strong(&version[page], &v, v | 1)) {
-        return false;
-    }
-    fill_page(page, v + 2);
-    atomic_fetch_add(&table_sum,
-                     page_seed(page, v + 2) - (v ? page_seed(page, v) : 0));
-    atomic_fetch_add(&writes, 1);
-    atomic_store(&version[page], v + 2);
-    return true;
-}
-
-/* A page that is written meanwhile tells nothing. */
-static void read_page(uint64_t page)
-{
-    uint32_t v = atomic_load(&version[page]);
-
-    if (!(v & 1) && !page_is(page, v) && atomic_load(&version[page]) == v) {
-        atomic_store(&misread_page, page);
-        if (atomic_fetch_add(&misread, 1) < 10) {
-            say("misread page=%" PRIu64 " version=%u", page, v);
-        }
-    }
-}
-
 static uint64_t random_below(Worker *w, uint64_t limit)
 {
     w->random += STEP;
@@ -252,7 +170,12 @@ static void step_random(Worker *w)
 
 static void step_read(Worker *w)
 {
-    read_page(random_below(w, set_pages));
+    uint64_t page = random_below(w, set_pages);
+    uint32_t v;
+
+    if (!page_reads_right(page, &v) && atomic_fetch_add(&misread, 1) < 10) {
+        say("misread page=%" PRIu64 " version=%u", page, v);
+    }
 }
 
 static void step_mix(Worker *w)
@@ -265,7 +188,7 @@ static void step_mix(Worker *w)
 }
 
 static const Workload workloads[] = {
-    { "idle" },
+    { "idle", NULL },
     { "hot", step_hot },            /* writes pages= pages in turn */
     { "random", step_random },      /* writes any of pages= pages */
     { "read", step_read },          /* checks any page */
@@ -429,71 +352,6 @@ static void *report_thread(void *opaque)
         }
     }
     return NULL;
-}
-
-static uint64_t sum_bytes(uint64_t sum, const uint8_t *data, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        sum = (sum ^ data[i]) * 0x100000001b3ull;
-    }
-    return sum;
-}
-
-static uint64_t sum_code(void)
-{
-    extern const uint8_t __executable_start[], etext[];
-
-    return sum_bytes(1, __executable_start, etext - __executable_start);
-}
-
-/* The initramfs is memory that the kernel keeps, read here by its own path. */
-static uint64_t sum_file(void)
-{
-    static uint8_t buffer[65536];
-    uint64_t sum = 2;
-    ssize_t n;
-    int fd = open("/init", O_RDONLY);
-
-    if (fd < 0) {
-        return 0;
-    }
-    while ((n = read(fd, buffer, sizeof(buffer))) > 0) {
-        sum = sum_bytes(sum, buffer, n);
-    }
-    close(fd);
-    return sum;
-}
-
-static void fill_pipe(void)
-{
-    uint8_t data[1024];
-
-    for (unsigned done = 0; done < PIPE_BYTES; done += sizeof(data)) {
-        for (unsigned i = 0; i < sizeof(data); i++) {
-            data[i] = mix(done + i);
-        }
-        if (write(pipe_fd[1], data, sizeof(data)) != sizeof(data)) {
-            return;
-        }
-    }
-}
-
-/* Bytes that lay in kernel buffers since the last audit. */
-static bool pipe_is_right(void)
-{
-    uint8_t data[1024];
-    bool right = true;
-
-    for (unsigned done = 0; done < PIPE_BYTES; done += sizeof(data)) {
-        if (read(pipe_fd[0], data, sizeof(data)) != sizeof(data)) {
-            return false;
-        }
-        for (unsigned i = 0; i < sizeof(data); i++) {
-            right &= data[i] == (uint8_t)mix(done + i);
-        }
-    }
-    fill_pipe();
-    return right;
 }
 
 static void audit(void)
@@ -663,6 +521,7 @@ static void make_set(const char *cmdline)
 int main(void)
 {
     static char cmdline[4096], line[256];
+    const char *error;
     char *work;
     size_t used = 0;
     pthread_t thread;
@@ -675,12 +534,9 @@ int main(void)
     }
     close(fd);
     make_set(cmdline);
-    code_sum = sum_code();
-    file_sum = sum_file();
-    if (pipe(pipe_fd)) {
+    if (!begin_checks()) {
         die("pipe");
     }
-    fill_pipe();
 
     workload = &workloads[0];
     work_threads = 1;
@@ -694,7 +550,10 @@ int main(void)
     if (work) {
         work += strlen("hm.work=");
         work[strcspn(work, " \n")] = 0;
-        answer(start_work(work));
+        error = start_work(work);
+        if (error) {
+            say("fatal %s", error);
+        }
     }
     say("ready pages=%" PRIu64 " zero=%" PRIu64 " untouched=%" PRIu64
         " cpus=%ld", set_pages, zero_pages, untouched_pages,

@@ -153,17 +153,24 @@ static void claim_with_helper(int hear, int say)
 static void test_helper_program(void)
 {
     g_autoptr(HybridLedger) l = open_ledger();
-    Child c = start_child(claim_with_helper);
+    Child c;
     int status;
 
+    /* The helper becomes this process's when its own parent dies */
+    g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 1), ==, 0);
+    c = start_child(claim_with_helper);
     await_child(&c);
     g_assert_cmpuint(others(l), ==, 5000);
     kill(c.pid, SIGKILL);
     g_assert_cmpint(waitpid(c.pid, &status, 0), ==, c.pid);
-    /* The helper lives: c.say is open.  The claim does not */
+    /* The helper lives, the claim does not */
+    g_assert_cmpint(waitpid(-1, &status, WNOHANG), ==, 0);
     g_assert_cmpuint(others(l), ==, 0);
     close(c.say);
+    g_assert_cmpint(waitpid(-1, &status, 0), >, 0);
+    g_assert_cmpint(status, ==, 0);
     close(c.hear);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 static void test_fork(void)

@@ -111,6 +111,10 @@ static void test_strange_claims(void)
     g_assert_cmpint(symlink(precious, link), ==, 0);
     g_assert_cmpint(mkfifo(fifo, 0666), ==, 0);
     g_assert_cmpint(mkdir(sub, 0777), ==, 0);
+    fd = open(precious, O_RDONLY);
+    g_assert_cmpint(flock(fd, LOCK_EX | LOCK_NB), ==, 0);
+    g_assert_cmpuint(others(l), ==, 0);
+    close(fd);
     g_assert_cmpuint(others(l), ==, 0);
     g_assert_true(g_file_test(precious, G_FILE_TEST_EXISTS));
     g_assert_true(g_file_test(note, G_FILE_TEST_EXISTS));
@@ -129,11 +133,26 @@ static void test_strange_claims(void)
     }
 }
 
+/* Of the only claim there is */
+static char *claim_name(void)
+{
+    g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(entries))) {
+        if (g_str_has_prefix(name, "claim-")) {
+            return g_build_filename(dir, name, NULL);
+        }
+    }
+    g_assert_not_reached();
+}
+
 static void test_cgroups(void)
 {
     g_autoptr(HybridLedger) a = open_ledger();
     g_autoptr(HybridLedger) b = open_ledger();
     g_autoptr(HybridLedger) c = open_ledger();
+    g_autofree char *name = NULL, *text = NULL;
 
     hybrid_ledger_set_cgroup(a, "/machine/one");
     claim(a, 1);
@@ -150,18 +169,30 @@ static void test_cgroups(void)
     g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/on"), ==, 0);
     g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/1"), ==, 100);
     g_assert_cmpuint(hybrid_ledger_others_in(c, "/machine/1/x"), ==, 0);
+
+    /* For people to read: of what was longer before, nothing is left */
+    g_clear_pointer(&a, hybrid_ledger_close);
+    name = claim_name();
+    g_assert_true(g_file_get_contents(name, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "00000000000000000100 /machine/1\n");
 }
 
 static void test_no_ledger(void)
 {
     g_autoptr(HybridLedger) l = open_ledger();
+    g_autoptr(HybridLedger) other = open_ledger();
     g_autoptr(GError) err = NULL;
 
+    /* One that is not locked */
     g_assert_false(hybrid_ledger_claim(l, 5, &err));
     g_assert_error(err, G_FILE_ERROR, G_FILE_ERROR_AGAIN);
     hybrid_ledger_update(l, 10);
     g_assert_cmpuint(claim_files(), ==, 0);
+    claim(other, 5);
+    g_assert_cmpuint(hybrid_ledger_others(l), ==, 0);
+    g_assert_cmpuint(others(l), ==, 5);
 
+    /* None at all */
     g_assert_true(hybrid_ledger_lock(NULL));
     g_assert_cmpuint(hybrid_ledger_others(NULL), ==, 0);
     g_assert_cmpuint(hybrid_ledger_others_in(NULL, "/"), ==, 0);

@@ -116,6 +116,8 @@ static void test_times_unknown(void)
     g_assert_cmpint(hybrid_times_total(&t), ==, -1);
     t.stop_us = 7;
     g_assert_cmpint(hybrid_times_preparation(&t), ==, 2);
+    t.stop_us = 3;
+    g_assert_cmpint(hybrid_times_preparation(&t), ==, 0);
     /* The clock starts anywhere, also at 0 */
     t.start_us = 0;
     t.done_us = 20;
@@ -194,6 +196,8 @@ static void test_pages_each(void)
         { offsetof(HybridPages, resent), -1 },
         { offsetof(HybridPages, zero), 701 },
         { offsetof(HybridPages, on_demand), 801 },
+        { offsetof(HybridPages, on_demand), 5000 },
+        { offsetof(HybridPages, pushed), -190 },
         { offsetof(HybridPages, pushed), 801 },
         { offsetof(HybridPages, bytes), -3000000 },
         { offsetof(HybridPages, lost), 1 },
@@ -213,6 +217,13 @@ static void test_pages_each(void)
         *(uint64_t *)((char *)&p + wrong[i].offset) += wrong[i].by;
         g_assert_false(hybrid_pages_add_up(&p, true, why));
         g_assert_cmpuint(why->len, >, 0);
+    }
+    {
+        HybridPages p = good_pages;
+
+        p.first += 1ull << 63;
+        p.resent += 1ull << 63;
+        g_assert_false(hybrid_pages_add_up(&p, true, NULL));
     }
 }
 

@@ -67,6 +67,10 @@ static void test_overcommit(void)
     hybrid_reserve_check(&need, &host, 1000, &needed, &available);
     g_assert_cmpuint(available, ==, 11000);
 
+    host.mem_available = 155;
+    hybrid_reserve_check(&need, &host, 10, &needed, &available);
+    g_assert_cmpuint(available, ==, 170);
+
     /* Of nothing, any percentage is nothing */
     host.mem_available = 0;
     g_assert_false(hybrid_reserve_check(&need, &host, 1000, &needed,
@@ -82,6 +86,10 @@ static void test_cgroup(void)
 {
     HybridMemoryNeed need = { .guest_bytes = 2 * GIB };
     HybridHostMemory host = host_with(64 * GIB);
+
+    /* Without a limit, usage means nothing */
+    host.cgroup_used = UINT64_MAX;
+    g_assert_true(hybrid_reserve_check(&need, &host, 0, &needed, &available));
 
     host.cgroup_limit = 3 * GIB;
     host.cgroup_used = 1 * GIB;
@@ -204,7 +212,8 @@ static void test_meminfo(void)
     static const char *const bad[] = {
         "", "MemFree: 1 kB\n", "MemAvailable:\n", "MemAvailable: x kB\n",
         "MemAvailable: 5\n", "XMemAvailable: 5 kB\n", "MemAvailable: -5 kB\n",
-        "MemAvailableX: 5 kB\n", "MemAvailable: 5 MB\n",
+        "MemAvailableX: 5 kB\n", "MemAvailable 5 kB\n",
+        "MemAvailable: 5 MB\n",
     };
     HybridHostMemory host = { .cgroup_limit = 7 };
 

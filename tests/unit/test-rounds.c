@@ -56,6 +56,16 @@ static void test_min_gain(void)
     check(&r, sim_full_round(100000, 75001), HYBRID_ACTION_HANDOFF,
           HYBRID_REASON_NO_GAIN);
 
+    /* Out of range: at least one page less in a hundred, never all */
+    cfg.min_gain = 0;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 99500), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_NO_GAIN);
+    cfg.min_gain = 1000;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 1000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+
     cfg.min_gain = 60;
     hybrid_rounds_init(&r, &cfg, 100000);
     check(&r, sim_full_round(100000, 40000), HYBRID_ACTION_CONTINUE,
@@ -93,6 +103,16 @@ static void test_fits(void)
     check(&r, sim_full_round(7000, 6000), HYBRID_ACTION_COMPLETE,
           HYBRID_REASON_FITS);
 
+    /* What fits exactly, fits */
+    cfg.page_size = 1000;
+    rec = (HybridRoundRecord) {
+        .pages = 30000, .bytes = 30000000, .time_us = 300000,
+        .remaining_pages = 30000,
+    };
+    hybrid_rounds_init(&r, &cfg, 30000);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_FITS);
+
+    cfg = sim_config();
     cfg.downtime_limit_us = 0;
     hybrid_rounds_init(&r, &cfg, 100);
     check(&r, sim_full_round(100, 90), HYBRID_ACTION_HANDOFF,
@@ -200,6 +220,14 @@ static void test_no_clock(void)
     rec.remaining_pages = 4;
     hybrid_rounds_init(&r, &cfg, 16);
     check(&r, rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE);
+    /* Time, but no bytes: as many pages as are left took too long */
+    rec = (HybridRoundRecord) { .pages = 16, .remaining_pages = 16,
+                                .time_us = 300001 };
+    hybrid_rounds_init(&r, &cfg, 16);
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN);
+    rec.time_us--;
+    hybrid_rounds_init(&r, &cfg, 16);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_FITS);
     /* A round that found nothing to send */
     rec = (HybridRoundRecord) { .remaining_pages = 1 };
     check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN);
@@ -229,6 +257,68 @@ static void test_zero_pages(void)
     hybrid_rounds_init(&r, &cfg, 110000);
     hybrid_rounds_end(&r, &rec);
     g_assert_cmpuint(rec.bandwidth, ==, 80000000);
+
+    /* Zero pages are looked at once: the next round does not take as long */
+    rec = (HybridRoundRecord) {
+        .pages = 41000, .zero_pages = 40000, .time_us = 80000,
+        .bytes = 1000 * PAGE, .remaining_pages = 500,
+    };
+    hybrid_rounds_init(&r, &cfg, 41000);
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(r.predicted, 125, 0.01);
+}
+
+/* Between two lines; see the head of hybrid-rounds.h */
+static void test_prediction(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = sim_full_round(100000, 40000);
+    HybridRounds r;
+
+    hybrid_rounds_init(&r, &cfg, 100000);
+    /* A sync in the middle of the round had these counted as unsent */
+    rec.dirtied_pages = 5;
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(r.predicted, 16000, 1);
+    /* From the origin 10000, through the last two points 13333 */
+    rec = sim_full_round(40000, 20000);
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(r.predicted, (10000 + 40000 / 3.) / 2, 1);
+
+    /* The guest has become quiet: the upper line would be below 0 */
+    rec = sim_full_round(20000, 100);
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(r.predicted, 0.5, 0.01);
+
+    /* Two rounds of the same length: the mean of both */
+    hybrid_rounds_init(&r, &cfg, 100000);
+    rec = sim_full_round(100000, 100000);
+    hybrid_rounds_end(&r, &rec);
+    rec = sim_full_round(100000, 50000);
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(r.predicted, 37500, 1);
+}
+
+static void test_smoothing(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = sim_full_round(100000, 1000);
+    HybridRounds r;
+
+    hybrid_rounds_init(&r, &cfg, 100000);
+    g_assert_cmpfloat(hybrid_rounds_bandwidth(&r), ==, 0);
+    rec.bandwidth = 100000000;
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(hybrid_rounds_bandwidth(&r), 100e6, 1);
+    rec.bandwidth = 200000000;
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(hybrid_rounds_bandwidth(&r), 166.67e6, 1e4);
+
+    /* A round of a few pages says little */
+    rec = sim_full_round(3, 1000);
+    rec.bandwidth = 1000000;
+    hybrid_rounds_end(&r, &rec);
+    g_assert_cmpfloat_with_epsilon(hybrid_rounds_bandwidth(&r), 166.67e6, 1e6);
 }
 
 /* Pages that compress to a quarter dirty less while they are sent */
@@ -263,6 +353,8 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/rounds/patience", test_patience);
     g_test_add_func("/hybrid/rounds/no-clock", test_no_clock);
     g_test_add_func("/hybrid/rounds/zero-pages", test_zero_pages);
+    g_test_add_func("/hybrid/rounds/prediction", test_prediction);
+    g_test_add_func("/hybrid/rounds/smoothing", test_smoothing);
     g_test_add_func("/hybrid/rounds/compression", test_compression);
     g_test_add_func("/hybrid/rounds/names", test_names);
     return g_test_run();

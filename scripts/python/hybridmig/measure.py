@@ -42,9 +42,47 @@ def _ms(value):
     return '-' if value is None else f'{value / 1000:.3f} ms'
 
 
+def from_events(migration):
+    """The four times in microseconds, from events only; None if unknown."""
+    find, log = migration.event, migration.pair.log
+    begin = find('src', 'MIGRATION', status='setup')
+    stop, resume = log.last('src', 'STOP'), find('dst', 'RESUME')
+    end = find('src', 'MIGRATION', status='completed')
+
+    def between(first, second):
+        if not first or not second:
+            return None
+        return round((second.time - first.time) * 1e6)
+    return {'preparation': between(begin, stop),
+            'downtime': between(stop, resume),
+            'resume': between(resume, end), 'total': between(begin, end)}
+
+
+def _plain_metrics(migration):
+    """Of a migration that is not hybrid: what is seen from outside."""
+    times, info = from_events(migration), migration.info()
+    ram = info.get('ram', {})
+    said = f' (QEMU says {info["downtime"]} ms)' if 'downtime' in info else ''
+    return [
+        ('preparation time', _ms(times['preparation'])),
+        ('resume time', _ms(times['resume'])),
+        ('pages transferred',
+         f'{ram.get("normal", 0) + ram.get("duplicate", 0)} '
+         f'({ram.get("duplicate", 0)} zero, '
+         f'{ram.get("postcopy-requests", 0)} requested), '
+         f'{ram.get("transferred", 0) / 2**20:.1f} MiB'),
+        ('downtime', _ms(times['downtime']) + said),
+        ('  guest silent for', _ms(tick_gap_us(migration.pair))),
+        ('total time', _ms(times['total'])),
+        ('degradation', 'not known'),
+    ]
+
+
 def six_metrics(migration):
     """Rows (metric, value) as the user reads them."""
     h = migration.hybrid()
+    if not h.get('active'):
+        return _plain_metrics(migration)
     pages = h.get('pages', {})
     outside = stop_to_resume_us(migration)
     gap = tick_gap_us(migration.pair)

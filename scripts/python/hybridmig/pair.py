@@ -6,7 +6,7 @@ import os
 
 from .console import Console
 from .guest import Guest, GuestConfig
-from .monitor import EventLog
+from .monitor import EventLog, QmpLost
 from .net import Link
 
 
@@ -50,8 +50,15 @@ class Pair:
     def running_sides(self):
         """Where the guest runs, as the QEMUs that live say."""
         return [guest.side for guest in (self.src, self.dst)
-                if guest.is_alive() and not guest.monitor.lost and
-                guest.status() == 'running']
+                if self._runs(guest)]
+
+    @staticmethod
+    def _runs(guest):
+        try:
+            return guest.is_alive() and not guest.monitor.lost and \
+                guest.status() == 'running'
+        except QmpLost:
+            return False        # it has exited just now
 
     def _write_events(self):
         name = os.path.join(self.run.folder, 'events.log')

@@ -1,0 +1,107 @@
+"""How a migration between patched QEMUs ends well.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+from common import HOT, IDLE, audit, booted, check, downtime_true, equal, \
+    pages_add_up
+from hybridmig import record
+from hybridmig.migrate import Migration
+
+
+def _completes(logs, workload, action, reasons, smp=1, caps=None, **how):
+    with booted(logs, workload, smp) as pair:
+        migration = Migration(pair, **how)
+        migration.src_caps.update(caps or {})
+        migration.dst_caps.update(caps or {})
+        migration.start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        h = migration.hybrid()
+        check(h['active'] and h['agreed'], f'not hybrid: {h}')
+        equal(h['action'], action, 'action')
+        check(h['end-reason'] in reasons, f'rounds ended: {h["end-reason"]}')
+        as_postcopy = migration.status_seen('src', 'postcopy-active')
+        equal(bool(as_postcopy), action == 'handoff', 'postcopy-active seen')
+        downtime_true(migration)
+        pages_add_up(migration)
+        parts = sum(h[f'{name}-us'] for name in
+                    ('preparation-time', 'downtime', 'resume-time'))
+        check(abs(parts - h['total-time-us']) <= 1000,
+              f'parts {parts} us, total time {h["total-time-us"]} us')
+        check(record.handoff_lines(pair.src, pair.dst),
+              'no handoff steps in the trace')
+        check(record.rounds_text(pair.src), 'no rounds in the trace')
+        audit(pair, 'dst')
+
+
+def handoff(logs):
+    _completes(logs, HOT, 'handoff', ['no-gain'])
+
+
+def handoff_preempt(logs):
+    _completes(logs, HOT, 'handoff', ['no-gain'],
+               caps={'postcopy-preempt': True})
+
+
+def handoff_smp2(logs):
+    _completes(logs, HOT + ' threads=2', 'handoff', ['no-gain'], smp=2,
+               caps={'postcopy-preempt': True})
+
+
+def completes_as_precopy(logs):
+    _completes(logs, IDLE, 'complete', ['fits', 'clean'])
+
+
+def completes_as_precopy_preempt(logs):
+    _completes(logs, IDLE, 'complete', ['fits', 'clean'],
+               caps={'postcopy-preempt': True})
+
+
+def over_unix(logs):
+    _completes(logs, HOT, 'handoff', ['no-gain', 'round-limit'],
+               parameters={'max-bandwidth': 60 << 20}, transport='unix')
+
+
+def over_fd(logs):
+    _completes(logs, HOT, 'handoff', ['no-gain'], transport='fd')
+
+
+def over_tls(logs):
+    _completes(logs, HOT, 'handoff', ['no-gain'], transport='tls')
+
+
+def round_limit(logs):
+    _completes(logs, HOT, 'handoff', ['round-limit'],
+               parameters={'hybrid-max-rounds': 1})
+
+
+def byte_limit(logs):
+    _completes(logs, HOT, 'handoff', ['byte-limit'],
+               parameters={'hybrid-max-precopy-bytes': 20 << 20})
+
+
+def time_limit(logs):
+    _completes(logs, HOT, 'handoff', ['time-limit'],
+               parameters={'hybrid-max-precopy-time': 800})
+
+
+def observe_only(logs):
+    """Records the decision, does nothing; the client switches."""
+    with booted(logs) as pair:
+        migration = Migration(pair, parameters={
+            'hybrid-observe-only': True, 'hybrid-max-rounds': 1,
+            'downtime-limit': 2000})
+        migration.start()
+        check(pair.log.wait(lambda: 'action' in migration.hybrid(), 30),
+              'no decision was recorded')
+        h = migration.hybrid()
+        equal(h['action'], 'handoff', 'decision')
+        equal(h['agreed'], False, 'negotiated')
+        pair.src.qmp('migrate-start-postcopy')
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    handoff, handoff_preempt, handoff_smp2, completes_as_precopy,
+    completes_as_precopy_preempt, over_unix, over_fd, over_tls, round_limit,
+    byte_limit, time_limit, observe_only)}

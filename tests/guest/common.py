@@ -1,0 +1,90 @@
+"""What the guest tests have in common: a pair, the audit, and its twin.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import os
+import signal
+
+from hybridmig import measure, paths
+from hybridmig.guest import GuestConfig
+from hybridmig.pair import Pair
+from hybridmig.runs import Run, command
+
+#: More than a 400 Mbit/s link carries, on less than half of the pages.
+HOT = 'hot pages=12000 rate=200000'
+IDLE = 'idle'
+PAGES = 20000
+PATCHED = 'qemu'
+UNPATCHED = 'qemu-base'
+
+
+def freeze(pair, frozen=True):
+    """Stop the destination's processes, or let them go on."""
+    for pid in command('ip', 'netns', 'pids',
+                       pair.link.names['dst']).split():
+        os.kill(int(pid), signal.SIGSTOP if frozen else signal.SIGCONT)
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def equal(got, wanted, what):
+    check(got == wanted, f'{what}: {got!r}, expected {wanted!r}')
+
+
+@contextlib.contextmanager
+def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
+           rate='400mbit'):
+    """A guest that runs; the logs are kept if the test fails."""
+    config = GuestConfig(mem=160, smp=smp, pages=PAGES, workload=workload)
+    with Run(logs=logs) as run:
+        try:
+            yield Pair(run, paths.built(src), paths.built(dst), config=config,
+                       rate=rate).start()
+        except BaseException:
+            run.keep()
+            raise
+
+
+def audit(pair, side):
+    """
+    The guest runs on that side only, every page is right, it was never
+    heard twice; and the twin: one page corrupted on purpose is found.
+    """
+    equal(pair.running_sides(), [side], 'the guest runs at')
+    found = pair.side(side).audit()
+    equal(found.pages, PAGES, 'pages checked')
+    check(found.right, f'memory: {found}')
+    equal(pair.console.faults, [], 'what the guest said')
+    pair.side(side).ask('corrupt 4711')
+    twin = pair.side(side).audit()
+    check(not twin.right, 'the audit does not find a corrupted page')
+    equal(twin.first, [4711], 'pages that the audit found')
+
+
+def pages_add_up(migration, lost=False):
+    """First sends and re-sends are all sends, and all were received."""
+    p = migration.hybrid()['pages']
+    equal(p['first-sends'] + p['resends'], p['total'], 'first + resends')
+    equal(p['received'] + p['lost'], p['total'], 'received + lost')
+    if not lost:
+        equal(p['lost'], 0, 'lost pages')
+    check(p['on-demand'] + p['pushed'] <= p['total'], f'too many: {p}')
+    equal(p['received'],
+          migration.hybrid('dst')['pages']['received'], 'both sides say')
+
+
+def downtime_true(migration):
+    """Within 5 ms of STOP to RESUME, and no longer than the guest's silence."""
+    h = migration.hybrid()
+    check(not h['downtime-estimated'], 'downtime is an estimate')
+    outside = measure.stop_to_resume_us(migration)
+    check(abs(h['downtime-us'] - outside) <= 5000,
+          f'downtime {h["downtime-us"]} us, STOP to RESUME {outside} us')
+    pair = migration.pair
+    gap = pair.console.wait(lambda: measure.tick_gap_us(pair), 20)
+    check(gap is not None and gap + 5000 >= h['downtime-us'],
+          f'downtime {h["downtime-us"]} us, guest silent for {gap} us')

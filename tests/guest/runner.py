@@ -1,0 +1,73 @@
+"""Runs the cases of cases_*.py, one after the other, and prints TAP.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import argparse
+import os
+import subprocess
+import sys
+import time
+import traceback
+
+import cases_end
+import cases_fail
+import cases_peer
+from hybridmig import paths
+
+LOGS = os.path.join(paths.BUILD, 'test-logs', 'guest')
+
+
+def why_not():
+    """A reason to skip all, or None."""
+    if os.geteuid() != 0:
+        return 'needs root for network namespaces'
+    probe = subprocess.run(['ip', 'netns', 'add', f'hm-probe-{os.getpid()}'],
+                           capture_output=True, text=True, check=False)
+    if probe.returncode:
+        return f'no network namespaces: {probe.stderr.strip()}'
+    subprocess.run(['ip', 'netns', 'del', f'hm-probe-{os.getpid()}'],
+                   check=False)
+    return None
+
+
+def run_case(name, case):
+    logs = os.path.join(LOGS, name)
+    begin = time.monotonic()
+    try:
+        case(logs)
+    except Exception as exc:
+        print(f'not ok - guest: {name}')
+        text = ''.join(traceback.format_exception(exc)).rstrip()
+        print('\n'.join('# ' + line for line in text.splitlines()[-12:]))
+        print(f'# logs: {os.path.relpath(logs, paths.ROOT)}', flush=True)
+        return
+    print(f'ok - guest: {name} # {time.monotonic() - begin:.1f} s', flush=True)
+
+
+def main():
+    cases = {**cases_end.CASES, **cases_peer.CASES, **cases_fail.CASES}
+    parser = argparse.ArgumentParser(prog='tests/guest/run')
+    parser.add_argument('--only', action='append', help='a case, repeatable')
+    parser.add_argument('--repeat', type=int, default=1)
+    parser.add_argument('--list', action='store_true')
+    args = parser.parse_args()
+    if args.list:
+        print('\n'.join(cases))
+        return 0
+    unknown = set(args.only or ()) - set(cases)
+    if unknown:
+        parser.error(f'no such case: {", ".join(sorted(unknown))}')
+    reason = why_not()
+    if reason:
+        print(f'ok - guest # SKIP {reason}')
+        return 0
+    paths.use_qemu_python()
+    for _ in range(args.repeat):
+        for name, case in cases.items():
+            if not args.only or name in args.only:
+                run_case(name, case)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
