@@ -27,6 +27,17 @@
 
 /* ---- the time-out ---- */
 
+static void hybrid_src_set_timeout_error(MigrationState *s)
+{
+    Error *err = NULL;
+
+    error_setg(&err, "The destination did not load the guest's state within "
+               "hybrid-handoff-timeout (%u ms): the guest stays at the source",
+               migrate_hybrid_handoff_timeout());
+    migrate_set_error(s, err);
+    error_free(err);
+}
+
 /*
  * Sending may block for as long as TCP likes when the link is silently dead,
  * so the time-out has a thread of its own: it gives the guest back to the
@@ -53,6 +64,10 @@ static void *hybrid_src_watchdog(void *opaque)
         qemu_cond_broadcast(&h->cond);
     }
     if (fire) {
+        /* Before the stream's own error, which shutting it down causes */
+        if (h->timed_out) {
+            hybrid_src_set_timeout_error(s);
+        }
         QEMU_LOCK_GUARD(&s->qemu_file_lock);
         if (s->to_dst_file) {
             qemu_file_shutdown(s->to_dst_file);
@@ -172,9 +187,7 @@ static void hybrid_src_back_error(MigrationState *s, Error **errp)
     HybridSrc *h = &hybrid_src;
 
     if (h->timed_out) {
-        error_setg(errp, "The destination did not load the guest's state "
-                   "within hybrid-handoff-timeout (%u ms): the guest stays "
-                   "at the source", migrate_hybrid_handoff_timeout());
+        error_setg(errp, "The handoff timed out");
     } else if (s->state == MIGRATION_STATUS_CANCELLING) {
         error_setg(errp, "Migration was cancelled during the handoff");
     } else {

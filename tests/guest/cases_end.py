@@ -91,8 +91,10 @@ def observe_only(logs):
             'hybrid-observe-only': True, 'hybrid-max-rounds': 1,
             'downtime-limit': 2000})
         migration.start()
-        check(pair.log.wait(lambda: 'action' in migration.hybrid(), 30),
-              'no decision was recorded')
+        check(pair.log.wait(
+            lambda: migration.event('src', 'MIGRATION_HYBRID_PHASE',
+                                    phase='rounds', round=2), 30),
+              'no round has ended')
         h = migration.hybrid()
         equal(h['action'], 'handoff', 'decision')
         equal(h['agreed'], False, 'negotiated')

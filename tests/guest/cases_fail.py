@@ -133,12 +133,21 @@ def _grant_lost(logs, workload):
                               parameters={'hybrid-handoff-timeout': 2000})
 
         def lose():
+            drained = pair.link.bytes_sent()
+            while True:         # until all that was sent before is there
+                time.sleep(0.2)
+                now = pair.link.bytes_sent()
+                if now - drained < 10000:
+                    break
+                drained = now
             freeze(pair)
+            pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
             time.sleep(0.5)     # for the package to get through the link
             pair.link._ip('src', 'neigh', 'replace', DST_ADDRESS, 'lladdr',
                           NOWHERE, 'dev', DEVICE, 'nud', 'permanent')
             freeze(pair, False)
-        migration.when(lose, 'src', 'MIGRATION', status='device')
+        migration.src_caps['pause-before-switchover'] = True
+        migration.when(lose, 'src', 'MIGRATION', status='pre-switchover')
         migration.start()
         check(migration.wait_phase('resume'), 'no GRANT')
         equal(pair.dst.status(), 'inmigrate', 'destination')

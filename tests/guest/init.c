@@ -387,10 +387,9 @@ static void audit(void)
 /* Which bit follows from the page, so that all offsets get their turn. */
 static const char *corrupt(const char *arg)
 {
-    char *end;
-    uint64_t page = strtoull(arg, &end, 0), bit;
+    uint64_t page, bit;
 
-    if (end == arg || page >= set_pages) {
+    if (sscanf(arg, "%" SCNu64, &page) != 1 || page >= set_pages) {
         return "no such page";
     }
     bit = mix(page) % (PAGE_SIZE * 8);
@@ -452,7 +451,10 @@ static uint64_t setting(const char *cmdline, const char *name, uint64_t value)
 {
     const char *found = strstr(cmdline, name);
 
-    return found ? strtoull(found + strlen(name), NULL, 0) : value;
+    if (found) {
+        sscanf(found + strlen(name), "%" SCNu64, &value);
+    }
+    return value;
 }
 
 /* A kernel panic is what the harness sees of a guest that cannot start. */
@@ -549,7 +551,7 @@ int main(void)
     work = strstr(cmdline, "hm.work=");
     if (work) {
         work += strlen("hm.work=");
-        work[strcspn(work, " \n")] = 0;
+        work[strcspn(work, "\n ")] = 0;
         error = start_work(work);
         if (error) {
             say("fatal %s", error);

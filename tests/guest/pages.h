@@ -57,6 +57,7 @@ static void fill_page(uint64_t page, uint32_t v)
 /* Every byte of the page is compared. */
 static bool page_is(uint64_t page, uint32_t v)
 {
+    /* volatile: another thread may write the page while it is being read */
     const volatile uint64_t *word = page_words(page);
     uint64_t value = v ? page_seed(page, v) : 0, step = v ? STEP : 0;
     uint64_t differ = 0;

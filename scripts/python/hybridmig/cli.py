@@ -12,6 +12,7 @@ from .console import GuestError
 from .guest import GuestConfig
 from .migrate import Migration
 from .monitor import QmpError, QmpLost
+from .net import CUT_MODES
 from .pair import Pair
 from .runs import Run
 
@@ -91,9 +92,9 @@ def arguments(argv):
     group = parser.add_argument_group('what goes wrong')
     add = group.add_argument
     add('--cut-at', metavar='PHASE', help='cut the link when it begins')
-    add('--cut-mode', choices=('blackhole', 'down', 'reset'),
-        default='blackhole', help='packets vanish; or the cards lose their '
-        'carrier; or connections are reset, too')
+    add('--cut-mode', choices=CUT_MODES,
+        default='blackhole', help='packets vanish, perhaps in one direction '
+        'only; the cards lose their carrier; connections are reset, too')
     add('--no-recover', action='store_true',
         help='leave a migration that is postcopy-paused as it is')
     add('--kill-dst-at', metavar='PHASE', help='end the destination')
@@ -175,7 +176,9 @@ class Harness:
         self.start = time.monotonic()
 
     def say(self, text):
-        print(f'[{time.monotonic() - self.start:7.2f} s] {text}', flush=True)
+        # In one piece: the progress is printed by another thread.
+        sys.stdout.write(f'[{time.monotonic() - self.start:7.2f} s] {text}\n')
+        sys.stdout.flush()
 
     def boot(self):
         args = self.args
@@ -349,14 +352,21 @@ class Harness:
         return right and status in wanted
 
 
+def check_usage(args):
+    """What can be known to be wrong before anything is started."""
+    for phase in (args.cut_at, args.kill_dst_at, args.cancel_at):
+        if phase:
+            phase_event(phase, True)
+    for entries in (args.cap, args.src_cap, args.dst_cap, args.param,
+                    args.dst_param):
+        settings(entries)
+
+
 def harness(args):
     with Run(logs=args.logs) as run:
         right = False
         one = Harness(args, run)
         try:
-            for phase in (args.cut_at, args.kill_dst_at, args.cancel_at):
-                if phase:
-                    phase_event(phase, True)
             right = one.whole()
         except (QmpError, QmpLost, GuestError, RuntimeError,
                 TimeoutError) as exc:
@@ -374,6 +384,7 @@ def harness(args):
 def main(argv=None):
     args = arguments(argv)
     try:
+        check_usage(args)
         for name, what in ((args.qemu, 'QEMU'),
                            (args.dst_qemu or args.qemu, 'QEMU'),
                            (args.kernel, "the guest's kernel"),

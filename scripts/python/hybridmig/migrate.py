@@ -108,7 +108,13 @@ class Migration:
         return uri
 
     def recover(self):
-        """Both sides are paused, the link is whole: go on."""
+        """Both sides are paused, the link is whole: go on.
+
+        Over TCP if it was over a descriptor: "getfd" is not out of band, and
+        a vCPU that waits for a page may hold the destination's main loop.
+        """
+        if self.transport == 'fd':
+            self.transport = 'tcp'
         uri = self.listen(command='migrate-recover', oob=True)
         self.pair.src.qmp('migrate', {'uri': uri, 'resume': True})
 

@@ -17,6 +17,8 @@ DEVICE = 'mig0'
 NOWHERE = '02:00:00:00:00:fe'
 CLONE_NEWNET = 0x40000000
 
+CUT_MODES = ('blackhole', 'down', 'reset', 'to-src', 'to-dst')
+
 # 0.2 s, doubled at each retransmission: a cut is noticed after about 3 s,
 # where the kernel's default of 15 takes a quarter of an hour.
 RETRIES = 3
@@ -72,6 +74,7 @@ class Link:
         self.retries = retries
         self.names = {}
         self.cut_mode = None
+        self._lock = threading.Lock()
         base = run.unique()
         for side in ('src', 'dst'):
             name = f'{base}-{side}'
@@ -90,6 +93,7 @@ class Link:
         for side, address in (('src', SRC_ADDRESS), ('dst', DST_ADDRESS)):
             command('ip', 'netns', 'exec', self.names[side], 'sh', '-c',
                     f'echo {self.retries} >/proc/sys/net/ipv4/tcp_retries2;'
+                    'echo 2 >/proc/sys/net/ipv4/tcp_syn_retries;'
                     'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 '
                     '2>/dev/null; :')
             self._ip(side, 'link', 'set', 'lo', 'up')
@@ -126,22 +130,29 @@ class Link:
         """Cut the link.
 
         blackhole: packets vanish, nobody is told;
+        to-src, to-dst: the same, only in that direction;
         down:      as blackhole, and the network cards lose their carrier;
         reset:     as blackhole, and all TCP connections break at once.
         """
-        if mode == 'down':
-            for side in ('src', 'dst'):
-                self._ip(side, 'link', 'set', DEVICE, 'down')
-        elif mode in ('blackhole', 'reset'):
-            self._ip('src', 'neigh', 'replace', DST_ADDRESS, 'lladdr', NOWHERE,
-                     'dev', DEVICE, 'nud', 'permanent')
-            self._ip('dst', 'neigh', 'replace', SRC_ADDRESS, 'lladdr', NOWHERE,
-                     'dev', DEVICE, 'nud', 'permanent')
-            if mode == 'reset':
-                self.reset_connections()
-        else:
-            raise ValueError(f'no such way to cut a link: {mode}')
-        self.cut_mode = mode
+        with self._lock:
+            if mode == 'down':
+                for side in ('src', 'dst'):
+                    self._ip(side, 'link', 'set', DEVICE, 'down')
+            elif mode in CUT_MODES:
+                if mode != 'to-src':
+                    self._mislead('src', DST_ADDRESS)
+                if mode != 'to-dst':
+                    self._mislead('dst', SRC_ADDRESS)
+                if mode == 'reset':
+                    self.reset_connections()
+            else:
+                raise ValueError(f'no such way to cut a link: {mode}')
+            self.cut_mode = mode
+
+    def _mislead(self, side, peer):
+        """Have packets to the peer carry an address that nobody has."""
+        self._ip(side, 'neigh', 'replace', peer, 'lladdr', NOWHERE,
+                 'dev', DEVICE, 'nud', 'permanent')
 
     def reset_connections(self):
         """Break all TCP connections of both sides, as a firewall would."""
@@ -150,14 +161,16 @@ class Link:
                     'ss', '-K', '-t', 'state', 'established', check=False)
 
     def heal(self):
-        """Undo a cut."""
-        if self.cut_mode == 'down':
-            for side in ('src', 'dst'):
-                self._ip(side, 'link', 'set', DEVICE, 'up')
-        elif self.cut_mode:
-            for side, peer in (('src', DST_ADDRESS), ('dst', SRC_ADDRESS)):
-                self._ip(side, 'neigh', 'del', peer, 'dev', DEVICE)
-        self.cut_mode = None
+        """Undo a cut; one that is being made is waited for."""
+        with self._lock:
+            if self.cut_mode == 'down':
+                for side in ('src', 'dst'):
+                    self._ip(side, 'link', 'set', DEVICE, 'up')
+            elif self.cut_mode:
+                for side, peer in (('src', DST_ADDRESS), ('dst', SRC_ADDRESS)):
+                    command('ip', '-n', self.names[side], 'neigh', 'del', peer,
+                            'dev', DEVICE, check=False)
+            self.cut_mode = None
 
     def bytes_sent(self, side='src'):
         """Bytes that left one side, headers included."""
