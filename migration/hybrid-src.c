@@ -367,11 +367,11 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
         return HYBRID_TICK_NONE;
     }
-    now_us = hybrid_now_us();
-    hybrid_src_note_throttle(now_us);
     if (!h->round) {
         hybrid_src_begin_rounds(s);
     }
+    now_us = hybrid_now_us();
+    hybrid_src_note_throttle(now_us);
     if (h->observe) {
         return HYBRID_TICK_NONE;
     }

@@ -2,9 +2,12 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import os
+import subprocess
+
 from common import HOT, IDLE, audit, booted, check, downtime_true, equal, \
     pages_add_up
-from hybridmig import record
+from hybridmig import paths, record
 from hybridmig.migrate import Migration
 
 
@@ -27,10 +30,38 @@ def _completes(logs, workload, action, reasons, smp=1, caps=None, **how):
                     ('preparation-time', 'downtime', 'resume-time'))
         check(abs(parts - h['total-time-us']) <= 1000,
               f'parts {parts} us, total time {h["total-time-us"]} us')
-        check(record.handoff_lines(pair.src, pair.dst),
-              'no handoff steps in the trace')
+        _bounds_kept(h, migration.parameters)
+        _replay(pair)
         check(record.rounds_text(pair.src), 'no rounds in the trace')
         audit(pair, 'dst')
+
+
+def _bounds_kept(h, parameters):
+    """A bound ends the rounds when it is reached, and not before."""
+    took = sum(r['time-us'] for r in h['rounds'])
+    sent = sum(r['bytes'] for r in h['rounds'])
+    if h['end-reason'] == 'time-limit':
+        bound = parameters['hybrid-max-precopy-time'] * 1000
+        check(bound <= took <= bound + 500_000,
+              f'rounds took {took} us, bound {bound} us')
+    if h['end-reason'] == 'byte-limit':
+        bound = parameters['hybrid-max-precopy-bytes']
+        check(bound <= sent <= bound + (8 << 20),
+              f'{sent} bytes sent in the rounds, bound {bound}')
+    if h['end-reason'] == 'round-limit':
+        equal(len(h['rounds']), parameters['hybrid-max-rounds'], 'rounds')
+
+
+def _replay(pair):
+    """The steps of both sides are a path of the model."""
+    name = os.path.join(pair.run.folder, 'handoff.steps')
+    lines = record.handoff_lines(pair.src, pair.dst)
+    check(lines, 'no handoff steps in the trace')
+    with open(name, 'w', encoding='ascii') as out:
+        out.write('\n'.join(lines) + '\n')
+    done = subprocess.run([os.path.join(paths.ROOT, 'tests/model/replay'),
+                           name], capture_output=True, text=True, check=False)
+    check(done.returncode == 0, f'replay: {done.stdout}{done.stderr}')
 
 
 def handoff(logs):

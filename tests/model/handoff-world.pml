@@ -103,8 +103,7 @@ init
     byte n;
 
     atomic {
-        HANDOFF_SRC_STATES(FILL_SRC)
-        HANDOFF_DST_STATES(FILL_DST)
+        fill_table();
         select (n : 0 .. BREAKS);
         breaks = n;
         blunders = (ATTEMPTS > 1 -> 1 : 0);

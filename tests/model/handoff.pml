@@ -94,14 +94,50 @@ bool bad;                   /* replay: a step that the trace does not have */
 byte src_at, dst_at;        /* replay: steps of the trace taken */
 
 /* Used within one atomic step only, so no part of the state */
-hidden byte took;           /* the table had a row */
+hidden byte took;           /* the next state, 0: refused */
 hidden mtype msg;
 hidden byte about;
 
-/* The owners among the states, from the table; filled by init, for ever */
-hidden byte owner[80];
-#define FILL_SRC(name, is_owner) owner[SRC_##name] = is_owner;
-#define FILL_DST(name, is_owner) owner[DST_##name] = is_owner;
+/*
+ * The table, written by init and constant from then on, therefore no part of
+ * the state either: who owns the guest in which state, and what comes next by
+ * state and event (0: refused).
+ */
+#define NAMES 80            /* more than there are names in the mtype */
+hidden byte owner[NAMES];
+hidden byte rows[NAMES * NAMES];
+#define FILL_OWNER_SRC(name, is_owner) owner[SRC_##name] = is_owner;
+#define FILL_OWNER_DST(name, is_owner) owner[DST_##name] = is_owner;
+#define SRC_ROW(s, e, n) rows[SRC_##s * NAMES + EV_##e] = SRC_##n;
+#define DST_ROW(s, e, n) rows[DST_##s * NAMES + EV_##e] = DST_##n;
+
+inline fill_table()
+{
+    HANDOFF_SRC_STATES(FILL_OWNER_SRC)
+    HANDOFF_DST_STATES(FILL_OWNER_DST)
+    HANDOFF_SRC_TABLE(SRC_ROW)
+    HANDOFF_DST_TABLE(DST_ROW)
+#ifdef MUTANT_RESUME_ON_LINK_LOSS
+    SRC_ROW(GRANTED, LINK_LOST, BACK)
+#endif
+#ifdef MUTANT_CANCEL_AFTER_GRANT
+    SRC_ROW(GRANTED, CANCEL, BACK)
+#endif
+#ifdef MUTANT_TIMEOUT_AFTER_GRANT
+    SRC_ROW(GRANTED, TIMEOUT, BACK)
+#endif
+#ifdef MUTANT_RESUME_FROM_PAUSE
+    SRC_ROW(PAUSED, CANCEL, BACK)
+#endif
+#ifdef MUTANT_START_WITHOUT_GRANT
+    DST_ROW(LOADING, LOADED_SENT, RUNNING)
+#endif
+#ifdef MUTANT_EXIT_WHEN_LOADED
+    DST_ROW(LOADED, LINK_LOST, GONE)
+#endif
+    skip
+}
+
 #define SRC_OWNS (owner[src] && !plain_given)
 #define DST_OWNS(n) (owner[dst[n]] || plain_runs[n])
 
@@ -110,10 +146,6 @@ hidden byte owner[80];
 #define GIVEN (granted[0] || granted[LAST] || plain_given)
 
 /* ---- steps of the table ---- */
-
-#define SRC_ROW(s, e, n) :: src == SRC_##s && ev == EV_##e -> src = SRC_##n;
-#define DST_ROW(s, e, n) \
-    :: dst[d] == DST_##s && ev == EV_##e -> dst[d] = DST_##n;
 
 #ifdef REPLAY
 /* The trace: SRC_STEPS, SRC_FITS(ev), DST_STEPS, DST_FITS(ev) */
@@ -150,44 +182,22 @@ hidden byte owner[80];
 
 inline src_step(ev)
 {
-    took = true;
+    took = rows[src * NAMES + ev];
     if
-#ifdef MUTANT_RESUME_ON_LINK_LOSS
-    SRC_ROW(GRANTED, LINK_LOST, BACK)
-#endif
-#ifdef MUTANT_CANCEL_AFTER_GRANT
-    SRC_ROW(GRANTED, CANCEL, BACK)
-#endif
-#ifdef MUTANT_TIMEOUT_AFTER_GRANT
-    SRC_ROW(GRANTED, TIMEOUT, BACK)
-#endif
-#ifdef MUTANT_RESUME_FROM_PAUSE
-    SRC_ROW(PAUSED, CANCEL, BACK)
-#endif
-    HANDOFF_SRC_TABLE(SRC_ROW)
-    :: else -> took = false
-    fi;
-    if
-    :: took -> CHECK_SRC(ev)
+    :: took ->
+        src = took;
+        CHECK_SRC(ev)
     :: else
     fi
 }
 
 inline dst_step(d, ev)
 {
-    took = true;
+    took = rows[dst[d] * NAMES + ev];
     if
-#ifdef MUTANT_START_WITHOUT_GRANT
-    DST_ROW(LOADING, LOADED_SENT, RUNNING)
-#endif
-#ifdef MUTANT_EXIT_WHEN_LOADED
-    DST_ROW(LOADED, LINK_LOST, GONE)
-#endif
-    HANDOFF_DST_TABLE(DST_ROW)
-    :: else -> took = false
-    fi;
-    if
-    :: took -> CHECK_DST(ev)
+    :: took ->
+        dst[d] = took;
+        CHECK_DST(ev)
     :: else
     fi
 }
@@ -290,7 +300,7 @@ proctype source()
             if
             :: msg == MSG_ACK ->
                 src_step(EV_PEER_AGREES);
-                agreed = took
+                agreed = (took > 0)
             :: msg == MSG_ECHO -> src_step(EV_PEER_PLAIN)
             :: msg == MSG_READY ->
                 src_step(EV_PEER_READY);
@@ -382,7 +392,8 @@ proctype source()
 /* ---- a destination ---- */
 
 #define D (dst_alive[d] && !bad)
-#define D_PAUSED(n) (dst[n] == DST_LOADED_PAUSED || dst[n] == DST_RUNNING_PAUSED)
+#define D_PAUSED(n) \
+    (dst[n] == DST_LOADED_PAUSED || dst[n] == DST_RUNNING_PAUSED)
 
 proctype destination(byte d)
 {
