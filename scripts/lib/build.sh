@@ -106,10 +106,33 @@ configure_unit() {
     CC=$BUILD/tools/cc run_logged configure-unit "${MESON[@]}" setup "$BUILD/unit" "$ROOT"
 }
 
+# SeaBIOS before 1.16.3 waits 32 seconds for a disk controller that QEMU's q35
+# machine has, at each boot: take trixie's where the machine's own is older.
+newer_seabios() {
+    local version deb tmp=$BUILD/firmware.tmp
+    version=$(dpkg-query -W -f '${Version}' seabios 2>/dev/null || true)
+    if [ -z "$version" ] || dpkg --compare-versions "$version" ge 1.16.3 ||
+        [ -d "$BUILD/firmware" ]; then
+        return 0
+    fi
+    private_apt_setup trixie
+    step "download seabios, as $version is slow to boot"
+    deb=$(fetch_deb trixie seabios)
+    rm -rf "$tmp"
+    mkdir -p "$tmp"
+    dpkg-deb --fsys-tarfile "$deb" |
+        tar -xf - -C "$tmp" --strip-components=4 ./usr/share/seabios
+    mv "$tmp" "$BUILD/firmware"
+}
+
 # Debian's source carries no firmware: link that of the packages.
 link_firmware() {
     local share=$1/qemu-bundle/usr/local/share/qemu file
     mkdir -p "$share"
+    newer_seabios
+    for file in "$BUILD"/firmware/*; do
+        [ ! -f "$file" ] || ln -sfn "$file" "$share/${file##*/}"
+    done
     for file in /usr/share/qemu/* /usr/share/seabios/* /usr/lib/ipxe/qemu/*; do
         [ -f "$file" ] || continue
         [ -e "$share/${file##*/}" ] || ln -sfn "$file" "$share/${file##*/}"
