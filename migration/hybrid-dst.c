@@ -34,6 +34,7 @@ typedef struct HybridDst {
     QemuMutex lock;             /* state, start, running_said */
     HandoffDstState state;
     bool agreed;
+    uint64_t id;                /* of the migration, from SETTINGS */
     bool started;               /* @start has run */
     bool running_said;          /* RUNNING with vCPUs running was sent */
     QEMUBHFunc *start;
@@ -91,7 +92,11 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
         return false;
     }
     WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        hybrid_dst.agreed = hybrid_dst_step(HANDOFF_EV_HELLO);
+        /* A second hello, in whatever state, takes nothing back */
+        if (!hybrid_dst_step(HANDOFF_EV_HELLO)) {
+            return false;
+        }
+        hybrid_dst.agreed = true;
     }
     migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
     return true;
@@ -148,6 +153,8 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     HybridMessage out;
     Error *err = NULL;
 
+    hybrid_msg_get_be32(in);    /* flags */
+    h->id = hybrid_msg_get_be64(in);
     if (hybrid_dst_reserve(mis, overcommit, &err)) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
@@ -181,11 +188,16 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 
 /* ---- phases 3 and 4 ---- */
 
-static void hybrid_dst_grant(MigrationIncomingState *mis)
+static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
     bool again;
 
+    if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
+        error_report("The source recovers another migration than the one "
+                     "that is paused here");
+        return -EINVAL;         /* as good as a broken link: pause again */
+    }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (h->state == HANDOFF_DST_LOADED_PAUSED ||
             h->state == HANDOFF_DST_RUNNING_PAUSED) {
@@ -193,7 +205,7 @@ static void hybrid_dst_grant(MigrationIncomingState *mis)
         }
         again = h->state == HANDOFF_DST_RUNNING;
         if (!hybrid_dst_step(HANDOFF_EV_GRANT)) {
-            return;
+            return 0;
         }
     }
     if (!again) {
@@ -205,6 +217,7 @@ static void hybrid_dst_grant(MigrationIncomingState *mis)
         hybrid_msg_put_be32(&m, h->running_said);
         hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
     }
+    return 0;
 }
 
 static int hybrid_dst_abort(void)
@@ -243,7 +256,7 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
         ret = hybrid_dst_settings(mis, &m);
         break;
     case HYBRID_MSG_GRANT:
-        hybrid_dst_grant(mis);
+        ret = hybrid_dst_grant(mis, &m);
         break;
     case HYBRID_MSG_ABORT:
         ret = hybrid_dst_abort();
@@ -279,7 +292,13 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
     }
     h->start = start;
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_dst_step(HANDOFF_EV_LOADED_SENT);
+        /*
+         * The listen thread may have given up meanwhile.  Then the source
+         * must not hear LOADED: its GRANT would find nobody.
+         */
+        if (!hybrid_dst_step(HANDOFF_EV_LOADED_SENT)) {
+            return true;
+        }
     }
     m = hybrid_msg_new(HYBRID_MSG_LOADED);
     hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);

@@ -36,6 +36,7 @@ typedef struct HybridSrc {
     /* the handoff, under lock */
     HandoffSrcState state;
     bool agreed;
+    uint64_t id;                /* names the migration, see hybrid-wire.h */
     bool peer_loaded;
     bool rp_ended;
     bool timed_out;

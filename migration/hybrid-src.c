@@ -191,9 +191,12 @@ static void hybrid_src_probe_rtt(MigrationState *s, uint32_t n)
 static void hybrid_src_send_settings(MigrationState *s)
 {
     HybridMessage m = hybrid_msg_new(HYBRID_MSG_SETTINGS);
+    HybridSrc *h = &hybrid_src;
 
+    h->id = (uint64_t)g_random_int() << 32 | g_random_int();
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
     hybrid_msg_put_be32(&m, 0);
+    hybrid_msg_put_be64(&m, h->id);
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
 

@@ -27,15 +27,11 @@
 
 /* ---- the time-out ---- */
 
-static void hybrid_src_set_timeout_error(MigrationState *s)
+static void hybrid_src_timeout_error(Error **errp)
 {
-    Error *err = NULL;
-
-    error_setg(&err, "The destination did not load the guest's state within "
+    error_setg(errp, "The destination did not load the guest's state within "
                "hybrid-handoff-timeout (%u ms): the guest stays at the source",
                migrate_hybrid_handoff_timeout());
-    migrate_set_error(s, err);
-    error_free(err);
 }
 
 /*
@@ -47,26 +43,34 @@ static void *hybrid_src_watchdog(void *opaque)
 {
     MigrationState *s = opaque;
     HybridSrc *h = &hybrid_src;
+    Error *err = NULL;
     bool fire = false;
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         while (h->deadline_us > 0) {
             int64_t left_us = h->deadline_us - hybrid_now_us();
 
-            if (left_us <= 0) {
+            if (left_us > 0) {
+                hybrid_src_wait(left_us / 1000 + 1);
+            } else if (hybrid_src_step(HANDOFF_EV_TIMEOUT)) {
+                /* Back; the link may work, so give ABORT a moment */
+                h->timed_out = true;
+                h->deadline_us = hybrid_now_us() + HYBRID_ABORT_PATIENCE_US;
+                qemu_cond_broadcast(&h->cond);
+            } else {
+                /* Already back, or refused: the guest was given away */
                 fire = true;
-                /* Refused by the table once the guest was given away */
-                h->timed_out = hybrid_src_step(HANDOFF_EV_TIMEOUT);
                 break;
             }
-            hybrid_src_wait(left_us / 1000 + 1);
         }
         qemu_cond_broadcast(&h->cond);
     }
     if (fire) {
         /* Before the stream's own error, which shutting it down causes */
         if (h->timed_out) {
-            hybrid_src_set_timeout_error(s);
+            hybrid_src_timeout_error(&err);
+            migrate_set_error(s, err);
+            error_free(err);
         }
         QEMU_LOCK_GUARD(&s->qemu_file_lock);
         if (s->to_dst_file) {
@@ -156,13 +160,14 @@ static bool hybrid_src_await_loaded(MigrationState *s)
             if (h->state != HANDOFF_SRC_PACKAGED) {
                 return false;   /* cancel or the time-out was first */
             }
-            if (h->peer_loaded) {
-                h->times.loaded_us = hybrid_now_us();
-                return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
-            }
+            /* First: do not give the guest to a peer that is known lost */
             if (!hybrid_src_stream_ok(s)) {
                 hybrid_src_step(HANDOFF_EV_LINK_LOST);
                 return false;
+            }
+            if (h->peer_loaded) {
+                h->times.loaded_us = hybrid_now_us();
+                return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
             }
             if (!ram_postcopy_requests_pending()) {
                 hybrid_src_wait(100);
@@ -178,6 +183,9 @@ static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
 {
     HybridMessage m = hybrid_msg_new(kind);
 
+    if (kind == HYBRID_MSG_GRANT) {
+        hybrid_msg_put_be64(&m, hybrid_src.id);
+    }
     trace_hybrid_message("src", hybrid_msg_str(kind));
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
@@ -187,7 +195,7 @@ static void hybrid_src_back_error(MigrationState *s, Error **errp)
     HybridSrc *h = &hybrid_src;
 
     if (h->timed_out) {
-        error_setg(errp, "The handoff timed out");
+        hybrid_src_timeout_error(errp);
     } else if (s->state == MIGRATION_STATUS_CANCELLING) {
         error_setg(errp, "Migration was cancelled during the handoff");
     } else {

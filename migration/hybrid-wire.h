@@ -17,12 +17,16 @@
  *                  ignores what it does not know (length tells where it ends)
  *   body
  *
- *   SETTINGS  be32 memory over-commit in percent, be32 flags (0)
+ *   SETTINGS  be32 memory over-commit in percent, be32 flags (0), be64 id: a
+ *             random number that names this migration
  *   READY     be64 bytes needed, be64 bytes available
  *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
  *             memory), be16 length, text (UTF-8, no terminator)
  *   LOADED    no body
- *   GRANT     no body
+ *   GRANT     be64 id, as in SETTINGS.  After a pause the operator chooses
+ *             which destination the source finds: one that waits for the
+ *             GRANT of another migration must not take this one.  Comes first
+ *             on a recovered connection, before anything is loaded
  *   RUNNING   be32: 1 the vCPUs run, 0 the destination owns the guest, which
  *             is paused (by the guest's state, or until the management
  *             layer's "cont")

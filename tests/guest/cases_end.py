@@ -78,6 +78,12 @@ def handoff_smp2(logs):
                caps={'postcopy-preempt': True})
 
 
+def handoff_reader(logs):
+    """One thread writes, one checks pages all the time, before and after."""
+    _completes(logs, 'mix pages=12000 threads=2', 'handoff', ['no-gain'],
+               smp=2)
+
+
 def completes_as_precopy(logs):
     _completes(logs, IDLE, 'complete', ['fits', 'clean'])
 
@@ -135,6 +141,6 @@ def observe_only(logs):
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    handoff, handoff_preempt, handoff_smp2, completes_as_precopy,
-    completes_as_precopy_preempt, over_unix, over_fd, over_tls, round_limit,
-    byte_limit, time_limit, observe_only)}
+    handoff, handoff_preempt, handoff_smp2, handoff_reader,
+    completes_as_precopy, completes_as_precopy_preempt, over_unix, over_fd,
+    over_tls, round_limit, byte_limit, time_limit, observe_only)}

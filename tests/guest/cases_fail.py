@@ -8,7 +8,7 @@ from common import HOT, IDLE, audit, booted, check, equal, freeze, \
     pages_add_up
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
-from hybridmig.net import DEVICE, DST_ADDRESS, NOWHERE
+from hybridmig.net import DST_ADDRESS
 
 
 def _goes_back(logs, status, arrange):
@@ -143,8 +143,7 @@ def _grant_lost(logs, workload):
             freeze(pair)
             pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
             time.sleep(0.5)     # for the package to get through the link
-            pair.link._ip('src', 'neigh', 'replace', DST_ADDRESS, 'lladdr',
-                          NOWHERE, 'dev', DEVICE, 'nud', 'permanent')
+            pair.link.cut('to-dst')
             freeze(pair, False)
         migration.src_caps['pause-before-switchover'] = True
         migration.when(lose, 'src', 'MIGRATION', status='pre-switchover')
@@ -163,7 +162,7 @@ def _grant_lost(logs, workload):
                   'the source does not pause by itself')
         _paused(pair, migration)
         equal(pair.running_sides(), [], 'while paused the guest runs at')
-        pair.link._ip('src', 'neigh', 'del', DST_ADDRESS, 'dev', DEVICE)
+        pair.link.heal()
         migration.recover()
         equal(migration.wait_end(), 'completed', 'ended as')
         audit(pair, 'dst')

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 
+import replay
 from hybridmig import measure, paths
 from hybridmig.guest import GuestConfig
 from hybridmig.pair import Pair
@@ -39,14 +40,20 @@ def equal(got, wanted, what):
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
            rate='400mbit'):
     """A guest that runs; the logs are kept if the test fails."""
-    config = GuestConfig(mem=160, smp=smp, pages=PAGES, workload=workload)
+    config = GuestConfig(mem=160, smp=smp, pages=PAGES, zero=1000,
+                         untouched=1000, workload=workload)
     with Run(logs=logs) as run:
+        pair = None
         try:
-            yield Pair(run, paths.built(src), paths.built(dst), config=config,
-                       rate=rate).start()
+            pair = Pair(run, paths.built(src), paths.built(dst),
+                        config=config, rate=rate).start()
+            yield pair
         except BaseException:
             run.keep()
             raise
+        finally:
+            if pair:
+                replay.save(pair, os.path.basename(logs))
 
 
 def audit(pair, side):

@@ -12,6 +12,8 @@ import traceback
 import cases_end
 import cases_fail
 import cases_peer
+import cases_stream
+import replay
 from hybridmig import paths
 
 LOGS = os.path.join(paths.BUILD, 'test-logs', 'guest')
@@ -45,7 +47,8 @@ def run_case(name, case):
 
 
 def main():
-    cases = {**cases_end.CASES, **cases_peer.CASES, **cases_fail.CASES}
+    cases = {**cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
+             **cases_fail.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
@@ -62,10 +65,14 @@ def main():
         print(f'ok - guest # SKIP {reason}')
         return 0
     paths.use_qemu_python()
+    replay.begin()
     for _ in range(args.repeat):
         for name, case in cases.items():
             if not args.only or name in args.only:
                 run_case(name, case)
+    replay.handoff()
+    if not args.only:
+        replay.rounds()
     return 0
 
 

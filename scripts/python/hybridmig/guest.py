@@ -2,8 +2,10 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import logging
 import os
 import socket
+import threading
 
 from . import paths
 from .monitor import Monitor, QmpLost
@@ -45,9 +47,10 @@ class GuestConfig:
 class Guest:
     """Start, stop and talk to one QEMU. Start it from the main thread."""
     def __init__(self, run, side, binary, config, console, log, wrapper=(),
-                 extra=()):
+                 extra=(), name=None):
         self.run = run
         self.side = side
+        self.name = name or side        # of its files
         self.binary = paths.need_file(binary, 'QEMU')
         self.config = config
         self.console = console
@@ -56,8 +59,10 @@ class Guest:
         self.extra = list(extra)
         self.machine = None
         self.monitor = None
-        self.trace_file = os.path.join(run.folder, f'{side}.trace')
-        self.log_file = os.path.join(run.folder, f'{side}.log')
+        self._killed = False
+        self._ending = threading.Lock()
+        self.trace_file = os.path.join(run.folder, f'{self.name}.trace')
+        self.log_file = os.path.join(run.folder, f'{self.name}.log')
 
     def start(self, incoming=False):
         """Start QEMU: a guest that boots, or one that waits for "incoming"."""
@@ -76,8 +81,10 @@ class Guest:
             os.set_inheritable(other.fileno(), True)
             theirs.append(other)
             args += ['-chardev', f'socket,id={name},fd={other.fileno()}'] + use
+        # It warns of each process that a test kills.
+        logging.getLogger('qemu.machine').setLevel(logging.ERROR)
         self.machine = QEMUMachine(
-            self.binary, args, wrapper=self.wrapper, name=self.side,
+            self.binary, args, wrapper=self.wrapper, name=self.name,
             base_temp_dir=self.run.folder, log_dir=self.run.folder)
         self.machine.set_machine(self.config.machine)
         self.machine.set_qmp_monitor(False)
@@ -120,15 +127,28 @@ class Guest:
 
     def kill(self):
         """As if the host had died."""
-        self.machine.kill()
+        with self._ending:
+            self._killed = True
+            self.machine.kill()
 
     def stop(self):
-        """End QEMU, however it hangs; there is nothing in it to keep."""
+        """End QEMU, however it hangs; there is nothing in it to keep.
+
+        Raises an error if it had crashed: that must not pass unnoticed.
+        """
         if self.monitor:
             self.monitor.close()
             self.monitor = None
-        if self.machine:
+        if not self.machine:
+            return
+        with self._ending:
+            code = self.machine.exitcode()
+            crashed = code is not None and code < 0 and not self._killed
+            self._killed = True
             self.machine.kill()
+        if crashed:
+            raise RuntimeError(f'QEMU of {self.side} died of signal {-code}: '
+                               f'{self.output()[-500:]}')
 
     def output(self):
         """What QEMU printed."""

@@ -23,13 +23,18 @@ class Pair:
         run.callback(self.console.close)
         run.callback(self._write_events)
         self.link = Link(run, rate)
+        self.guests = []        # all that there were, also those replaced
         self.src = self._guest('src')
         self.dst = self._guest('dst')
 
     def _guest(self, side):
-        return Guest(self.run, side, self.binaries[side], self.config,
-                     self.console, self.log, self.link.wrapper(side),
-                     self.extra[side])
+        before = sum(guest.side == side for guest in self.guests)
+        guest = Guest(self.run, side, self.binaries[side], self.config,
+                      self.console, self.log, self.link.wrapper(side),
+                      self.extra[side],
+                      name=f'{side}-{before + 1}' if before else side)
+        self.guests.append(guest)
+        return guest
 
     def start(self, timeout=60):
         """Both QEMUs are there and the guest works."""
