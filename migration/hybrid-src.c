@@ -262,6 +262,15 @@ void hybrid_src_explain(Error **err)
                       "post-copy was announced (probably its capability "
                       "postcopy-ram is off): ");
     }
+    if (*err && hybrid_src_agreed()) {
+        QEMU_LOCK_GUARD(&h->lock);
+        /* The return path notices first, and the first error is kept */
+        if (h->state == HANDOFF_SRC_STOPPED ||
+            h->state == HANDOFF_SRC_PACKAGED) {
+            error_prepend(err, "The connection to the destination was lost "
+                          "before the guest was handed off: ");
+        }
+    }
 }
 
 /* ---- phase 2 ---- */

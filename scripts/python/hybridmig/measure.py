@@ -48,6 +48,9 @@ def from_events(migration):
     begin = find('src', 'MIGRATION', status='setup')
     stop, resume = log.last('src', 'STOP'), find('dst', 'RESUME')
     end = find('src', 'MIGRATION', status='completed')
+    # After pre-copy the source is done before the destination runs.
+    if end and resume and end.time < resume.time:
+        end = resume
 
     def between(first, second):
         if not first or not second:
