@@ -50,6 +50,8 @@ static MigrationHybridRound *hybrid_fill_round(const HybridRoundRecord *r)
     q->bytes = r->bytes;
     q->remaining_pages = r->remaining_pages;
     q->dirtied_pages = r->dirtied_pages;
+    q->deferred_pages = r->deferred_pages;
+    q->hot_pages = r->hot_pages;
     q->time_us = r->time_us;
     q->bandwidth = r->bandwidth;
     q->cut = r->cut;

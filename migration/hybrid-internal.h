@@ -123,8 +123,4 @@ uint64_t hybrid_host_rss(void);
 /* A new outgoing migration: what came in before is no longer of interest */
 void hybrid_dst_forget(void);
 
-/* hybrid-pages.c */
-void hybrid_pages_init(void);
-void hybrid_pages_cleanup(void);
-
 #endif

@@ -12,21 +12,36 @@
 #include "exec/target_page.h"
 #include "migration.h"
 #include "ram.h"
+#include "hybrid-pages.h"
 
 static int hybrid_pages_alloc(RAMBlock *rb, void *opaque)
 {
-    rb->hybrid_sentmap = bitmap_new(qemu_ram_get_max_length(rb) >>
-                                    qemu_target_page_bits());
+    rb->hybrid = g_new0(HybridBlock, 1);
+    rb->hybrid->sent = bitmap_new(qemu_ram_get_max_length(rb) >>
+                                  qemu_target_page_bits());
     return 0;
+}
+
+void hybrid_block_free(RAMBlock *rb)
+{
+    HybridBlock *hb = g_steal_pointer(&rb->hybrid);
+
+    if (hb) {
+        g_free(hb->sent);
+        g_free(hb->deferred);
+        g_free(hb->pending);
+        g_free(hb->fresh);
+        hybrid_heat_destroy(&hb->heat);
+        g_free(hb);
+    }
 }
 
 static int hybrid_pages_free(RAMBlock *rb, void *opaque)
 {
-    g_clear_pointer(&rb->hybrid_sentmap, g_free);
+    hybrid_block_free(rb);
     return 0;
 }
 
-/* BQL held: blocks can neither come nor go during a migration */
 void hybrid_pages_init(void)
 {
     hybrid_pages_cleanup();
@@ -45,12 +60,12 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
 {
     HybridSrc *h = &hybrid_src;
 
-    if (!h->active || !rb->hybrid_sentmap || !pages) {
+    if (!h->active || !rb->hybrid || !pages) {
         return;
     }
     /* Two threads send with a preempt channel, never the same page at once */
-    if (!test_bit(page, rb->hybrid_sentmap)) {
-        set_bit_atomic(page, rb->hybrid_sentmap);
+    if (!test_bit(page, rb->hybrid->sent)) {
+        set_bit_atomic(page, rb->hybrid->sent);
         stat64_add(&h->pages_first, 1);
     }
     stat64_add(&h->pages_total, 1);

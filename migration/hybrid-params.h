@@ -8,6 +8,7 @@
 #define QEMU_MIGRATION_HYBRID_PARAMS_H
 
 #include "qapi/qapi-types-migration.h"
+#include "hybrid-hot.h"
 
 /*
  * One row per parameter, in the order in which users see them.
@@ -35,6 +36,10 @@
       "max-precopy-bytes", " bytes", 0, INT64_MAX, 0) __VA_ARGS__       \
     P(UINT64, uint32_t, min_gain, MIN_GAIN, "min-gain",                 \
       " %", 1, 99, 25) __VA_ARGS__                                      \
+    P(UINT64, uint32_t, max_resend, MAX_RESEND, "max-resend",           \
+      " %", 0, 1000, 10) __VA_ARGS__                                    \
+    P(UINT64, uint32_t, hot_threshold, HOT_THRESHOLD, "hot-threshold",  \
+      "", 0, HYBRID_HOT_SAMPLES, 2) __VA_ARGS__                         \
     P(UINT64, uint32_t, memory_overcommit, MEMORY_OVERCOMMIT,           \
       "memory-overcommit", " %", 0, 1000, 0) __VA_ARGS__                \
     P(BOOL, bool, observe_only, OBSERVE_ONLY, "observe-only",           \

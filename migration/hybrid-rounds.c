@@ -94,9 +94,9 @@ static void measure(HybridRounds *r, HybridRoundRecord *rec)
     }
 }
 
-/* How long the next round would take, 0 if unknown */
+/* How long a round of @pages would take, 0 if unknown */
 static double next_round_us(const HybridRounds *r,
-                            const HybridRoundRecord *rec)
+                            const HybridRoundRecord *rec, double pages)
 {
     double throughput = smooth_get(&r->throughput);
     double page_bytes = r->cfg.page_size;
@@ -111,26 +111,61 @@ static double next_round_us(const HybridRounds *r,
         page_bytes = MIN(page_bytes, (double)rec->bytes / sent);
     }
     page_us = page_bytes * 1e6 / throughput;
-    next = rec->remaining_pages * page_us;
+    next = pages * page_us;
     if (r->rounds > 1) {
         /*
          * What a round costs apart from its pages (the sync) the next one
          * costs, too.  Not so the first, which looks at all of memory.
          */
-        next = MAX(next, rec->time_us +
-                         ((double)rec->remaining_pages - sent) * page_us);
+        next = MAX(next, rec->time_us + (pages - sent) * page_us);
     }
     return next;
 }
 
-/* Pages that another full round would leave */
+/* Pages that a round of all that is not hot would leave */
+static double predict_cold(const HybridRounds *r, const HybridRoundRecord *rec)
+{
+    double hot = MIN(rec->hot_pages, rec->remaining_pages);
+    double cold = rec->remaining_pages - hot;
+    double next = next_round_us(r, rec, cold);
+
+    if (next <= 0.0 || !rec->time_us) {
+        return rec->remaining_pages;
+    }
+    return hot + cold * MIN(1.0, next / rec->time_us);
+}
+
+/*
+ * Pages that a round of all that is left would leave, as the working set
+ * function has it.  Returns false if that cannot be told, or if too many
+ * pages would be sent again until it has converged.
+ */
+static bool predict_all(const HybridRounds *r, const HybridRoundRecord *rec,
+                        double *pages)
+{
+    double left = rec->remaining_pages;
+    double next = next_round_us(r, rec, left);
+    double again, resends;
+    uint64_t dirtied;
+
+    if (next <= 0.0 || !hybrid_wset_get(&r->wset, next, &dirtied)) {
+        return false;
+    }
+    again = MIN(1.0, dirtied / left);
+    resends = again < 1.0 ? left * again / (1.0 - again) : INFINITY;
+    *pages = dirtied;
+    return !r->cfg.max_resend ||
+           resends * 100.0 <= (double)r->total_pages * r->cfg.max_resend;
+}
+
+/* Pages that another full round would leave, from the last rounds only */
 static double predict(const HybridRounds *r, const HybridRoundRecord *rec)
 {
     double dirtied = rec->remaining_pages;
     double time = rec->time_us;
     double last_dirtied = r->last_dirtied;
     double last_time = r->last_time_us;
-    double next = next_round_us(r, rec);
+    double next = next_round_us(r, rec, dirtied);
     double low, high, slope;
 
     if (next <= 0.0 || time <= 0.0) {
@@ -200,11 +235,29 @@ HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
     return bound_reached(r, elapsed_us, total_bytes);
 }
 
-/* After a full round that left something: why the rounds end, or NONE */
-static HybridReason why_end(const HybridRounds *r,
-                            const HybridRoundRecord *rec)
+/* Is another round worth it, and which? */
+static bool worth_a_round(const HybridRounds *r, HybridRoundRecord *rec)
 {
-    double left = rec->remaining_pages;
+    double left = rec->remaining_pages, after;
+
+    if (r->stalled > HYBRID_ROUNDS_PATIENCE) {
+        return false;
+    }
+    if (!r->samples) {
+        return clear_gain(r, left, r->predicted) ||
+               clear_gain(r, left, r->min_remaining);
+    }
+    if ((rec->hot_pages && clear_gain(r, left, predict_cold(r, rec))) ||
+        clear_gain(r, left, r->min_remaining)) {
+        return true;
+    }
+    rec->all = predict_all(r, rec, &after) && clear_gain(r, left, after);
+    return rec->all;
+}
+
+/* After a full round that left something: why the rounds end, or NONE */
+static HybridReason why_end(const HybridRounds *r, HybridRoundRecord *rec)
+{
     HybridReason bound;
 
     if (r->rounds >= r->cfg.max_rounds) {
@@ -214,12 +267,16 @@ static HybridReason why_end(const HybridRounds *r,
     if (bound != HYBRID_REASON_NONE) {
         return bound;
     }
-    if (r->stalled <= HYBRID_ROUNDS_PATIENCE &&
-        (clear_gain(r, left, r->predicted) ||
-         clear_gain(r, left, r->min_remaining))) {
+    if (worth_a_round(r, rec)) {
         return HYBRID_REASON_NONE;
     }
     return fits(r, rec) ? HYBRID_REASON_FITS : HYBRID_REASON_NO_GAIN;
+}
+
+void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages)
+{
+    hybrid_wset_add(&r->wset, us, pages);
+    r->samples++;
 }
 
 void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
@@ -232,7 +289,9 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
     r->time_us = add_saturated(r->time_us, rec->time_us);
     r->bytes = add_saturated(r->bytes, rec->bytes);
     measure(r, rec);
+    hybrid_wset_add(&r->wset, rec->time_us, rec->dirtied_pages);
     r->predicted = predict(r, rec);
+    rec->all = false;
 
     if (clear_gain(r, r->min_remaining, rec->remaining_pages)) {
         r->stalled = 0;

@@ -19,7 +19,13 @@
  *      order to come back near that minimum instead of handing off on top of
  *      the burst;
  *   4. but no more than HYBRID_ROUNDS_PATIENCE rounds in a row are forgiven
- *      for having brought no clear gain over the minimum.
+ *      for having brought no clear gain over the minimum;
+ *   5. where the page bitmap keeps hot pages out of the rounds, a round of
+ *      what is not hot comes first, by rule 3.  When that is no gain any more,
+ *      a round of all that is left may follow: if the guest dirties clearly
+ *      fewer pages while they are sent, as then the rounds converge, and if
+ *      the pages sent again on the way there (R q / (1 - q), where q is the
+ *      part that is dirtied again) are within max_resend percent of memory.
  *
  * When the rounds end, the migration completes as pre-copy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.
@@ -37,6 +43,12 @@
  * the first round only the lower line exists: the prediction is optimistic,
  * and one more round finds out.
  *
+ * With the page bitmap the dirtying is sampled while a round runs, so D(t) is
+ * known at shorter windows than a round (hybrid-wset.h), and what a round of
+ * all that is left would leave is D of the time that it takes.  Pages that
+ * are not hot were dirtied less than k times in all samples: for them the
+ * lower line is used, which is right for pages that are dirtied rarely.
+ *
  * Units: pages are target pages of cfg.page_size bytes; times are
  * microseconds; bandwidths are bytes per second.  All inputs may be anything:
  * no division by zero, no overflow (arithmetic that could is done in double,
@@ -48,6 +60,8 @@
 
 #ifndef QEMU_MIGRATION_HYBRID_ROUNDS_H
 #define QEMU_MIGRATION_HYBRID_ROUNDS_H
+
+#include "hybrid-wset.h"
 
 /* Rounds in a row without a clear gain that are forgiven */
 #define HYBRID_ROUNDS_PATIENCE 2
@@ -72,6 +86,7 @@ typedef enum {
 typedef struct HybridRoundsConfig {
     uint32_t max_rounds;        /* 0 counts as 1 */
     uint32_t min_gain;          /* percent, taken as 1 to 99 */
+    uint32_t max_resend;        /* percent of total_pages, 0: no bound */
     uint64_t max_time_us;       /* 0: no bound */
     uint64_t max_bytes;         /* 0: no bound */
     uint64_t downtime_limit_us;
@@ -87,6 +102,8 @@ typedef struct HybridRoundRecord {
     uint64_t remaining_pages;   /* dirty after the sync that ended it */
     uint64_t dirtied_pages;     /* dirtied while it ran */
     uint64_t unsent_pages;      /* left over when it was cut, else 0 */
+    uint64_t deferred_pages;    /* kept out of this round, for the record */
+    uint64_t hot_pages;         /* of the remaining, what is hot now */
     uint64_t time_us;           /* from the end of the round before */
     /*
      * What the stop could use, for "does the rest fit".  0: unknown; it is
@@ -97,6 +114,7 @@ typedef struct HybridRoundRecord {
     HybridReason cut_reason;    /* as hybrid_rounds_tick() said */
     HybridAction action;        /* out */
     HybridReason reason;        /* out */
+    bool all;                   /* out: the next round takes hot pages, too */
 } HybridRoundRecord;
 
 /* A mean of samples of different weight that forgets old ones */
@@ -113,6 +131,8 @@ typedef struct HybridRounds {
     uint64_t time_us;           /* of all rounds */
     uint64_t bytes;             /* of all rounds */
     uint64_t min_remaining;     /* the least that a round has left */
+    HybridWset wset;            /* from samples and rounds */
+    uint64_t samples;           /* 0: no page bitmap, the wset is not used */
     HybridSmooth throughput;    /* bytes/s in the rounds */
     HybridSmooth bandwidth;     /* bytes/s that the stop could use */
     double fit_bandwidth;       /* the careful end of it, 0 unknown */
@@ -132,6 +152,9 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
  */
 HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
                                 uint64_t total_bytes, bool requested);
+
+/* The guest dirtied @pages distinct pages in @us: a sample while rounds run */
+void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages);
 
 /*
  * A round has ended, fully or cut.  Fills in @rec->round, action and reason,

@@ -21,6 +21,7 @@
 #include "ram.h"
 #include "savevm.h"
 #include "trace.h"
+#include "hybrid-pages.h"
 #include "hybrid-params.h"
 
 /* Round-trip probes before the settings are sent; the least one counts */
@@ -293,6 +294,7 @@ static void hybrid_src_begin_rounds(MigrationState *s)
     HybridRoundsConfig config = {
         .max_rounds = migrate_hybrid_max_rounds(),
         .min_gain = migrate_hybrid_min_gain(),
+        .max_resend = migrate_hybrid_max_resend(),
         .max_time_us = (uint64_t)migrate_hybrid_max_precopy_time() * 1000,
         .max_bytes = migrate_hybrid_max_precopy_bytes(),
         .downtime_limit_us = migrate_downtime_limit() * 1000,
@@ -302,11 +304,13 @@ static void hybrid_src_begin_rounds(MigrationState *s)
     hybrid_rounds_init(&h->rounds, &config,
                        ram_bytes_total() / qemu_target_page_size());
     trace_hybrid_rounds_config(config.max_rounds, config.min_gain,
+                               config.max_resend,
                                config.max_time_us, config.max_bytes,
                                config.downtime_limit_us, config.page_size,
                                h->rounds.total_pages);
     h->rounds_start_us = hybrid_now_us();
     h->rounds_start_bytes = migration_transferred_bytes();
+    hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
     hybrid_src_begin_round(h->rounds_start_us);
     hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
 }
@@ -324,13 +328,32 @@ static void hybrid_src_note_throttle(int64_t now_us)
     h->throttle_mark_us = now_us;
 }
 
+/* What only the time before the sync that ends a round can tell */
+typedef struct HybridRoundEnd {
+    int64_t end_us;
+    uint64_t unsent_pages;
+    uint64_t deferred_pages;
+    uint64_t pending_pages;
+    bool sampled;               /* the page bitmap is at work */
+} HybridRoundEnd;
+
+static bool hybrid_src_sample(bool now)
+{
+    uint64_t over_us, pages;
+    bool sampled = hybrid_defer_sample(now, &over_us, &pages);
+
+    if (sampled) {
+        hybrid_rounds_sample(&hybrid_src.rounds, over_us, pages);
+    }
+    return sampled;
+}
+
 /*
  * The round is over and RAM has been synced: fill the record, let the policy
  * decide, and report.
  */
 static HybridAction hybrid_src_end_round(HybridReason cut_reason,
-                                         uint64_t unsent_pages,
-                                         int64_t end_us)
+                                         const HybridRoundEnd *end)
 {
     HybridSrc *h = &hybrid_src;
     HybridRoundRecord r = {
@@ -338,25 +361,32 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
         .pages = stat64_get(&h->pages_total) - h->round_start_pages,
         .zero_pages = stat64_get(&mig_stats.zero_pages) - h->round_start_zero,
         .bytes = migration_transferred_bytes() - h->round_start_bytes,
-        .unsent_pages = unsent_pages,
+        .unsent_pages = end->unsent_pages,
+        .deferred_pages = end->deferred_pages,
+        .hot_pages = hybrid_defer_hot(),
         .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
-        .time_us = end_us - h->round_start_us,
+        .time_us = end->end_us - h->round_start_us,
         /* 0: the policy's own estimate */
         .bandwidth = migrate_avail_switchover_bandwidth(),
         .cut = cut_reason != HYBRID_REASON_NONE,
         .cut_reason = cut_reason,
     };
 
-    /* Dirtied again before they were sent counts in unsent, not twice */
-    r.dirtied_pages = r.remaining_pages > unsent_pages
-                      ? r.remaining_pages - unsent_pages : 0;
+    /*
+     * Without samples a page that was dirtied before it was sent cannot be
+     * told from one that was not: it counts in unsent only.
+     */
+    r.dirtied_pages = end->sampled ? end->pending_pages :
+                      r.remaining_pages - MIN(r.remaining_pages,
+                                              end->unsent_pages);
     hybrid_rounds_end(&h->rounds, &r);
     trace_hybrid_round(r.round, r.pages, r.bytes, r.remaining_pages,
                        r.dirtied_pages, r.time_us, r.bandwidth,
                        hybrid_action_str(r.action),
                        hybrid_reason_str(r.reason));
-    trace_hybrid_round_cut(r.round, r.zero_pages, r.unsent_pages, r.cut,
-                           hybrid_reason_str(r.cut_reason));
+    trace_hybrid_round_more(r.round, r.zero_pages, r.unsent_pages,
+                            r.deferred_pages, r.hot_pages, r.all, r.cut,
+                            hybrid_reason_str(r.cut_reason));
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         g_array_append_val(h->records, r);
         if (!h->decided && r.action != HYBRID_ACTION_CONTINUE) {
@@ -365,13 +395,17 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
             h->end_reason = r.reason;
         }
     }
+    if (r.action == HYBRID_ACTION_CONTINUE && !r.all) {
+        hybrid_defer_hot_pages();
+    }
     return r.action;
 }
 
 HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
 {
     HybridSrc *h = &hybrid_src;
-    uint64_t must_precopy, can_postcopy, unsent;
+    uint64_t must_precopy, can_postcopy;
+    HybridRoundEnd end;
     int64_t now_us;
     HybridReason cut;
     HybridAction action;
@@ -387,6 +421,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     if (h->observe) {
         return HYBRID_TICK_NONE;
     }
+    hybrid_src_sample(false);
 
     cut = hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
                              migration_transferred_bytes() -
@@ -398,9 +433,16 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         return HYBRID_TICK_ITERATE;
     }
 
-    unsent = ram_bytes_remaining() / qemu_target_page_size();
+    end = (HybridRoundEnd) {
+        .end_us = now_us,
+        .sampled = hybrid_src_sample(true),
+        .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
+    };
+    end.deferred_pages = hybrid_defer_deferred();
+    end.pending_pages = hybrid_defer_pending();
+    end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
     qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
-    action = hybrid_src_end_round(cut, unsent, now_us);
+    action = hybrid_src_end_round(cut, &end);
 
     /*
      * State that only pre-copy can carry (devices) is not the policy's
@@ -435,7 +477,8 @@ void hybrid_src_observe(MigrationState *s)
         s->state != MIGRATION_STATUS_ACTIVE) {
         return;
     }
-    hybrid_src_end_round(HYBRID_REASON_NONE, 0, hybrid_now_us());
+    hybrid_src_end_round(HYBRID_REASON_NONE,
+                         &(HybridRoundEnd) { .end_us = hybrid_now_us() });
     hybrid_src_begin_round(hybrid_now_us());
     hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
 }

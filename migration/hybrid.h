@@ -123,7 +123,17 @@ void hybrid_src_kick(void);
 /* In the handoff's wait only requested pages are sent, nothing is pushed */
 bool hybrid_src_requests_only(void);
 
-/* ---- page accounting at the source: hybrid-pages.c ---- */
+/* ---- pages at the source: hybrid-pages.c, hybrid-defer.c ---- */
+
+/* What is kept about @rb for this migration is no longer of interest */
+void hybrid_block_free(RAMBlock *rb);
+
+/*
+ * A bitmap sync has just put the dirty log into rb->bmap: what the page
+ * bitmap has kept out of the rounds follows.  Returns what is to be added to
+ * the number of dirty pages.  BQL and bitmap_mutex held.
+ */
+int64_t hybrid_defer_merge(RAMBlock *rb);
 
 /*
  * @pages: what ram_save_target_page() returned; 0 is an unchanged page that

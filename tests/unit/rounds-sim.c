@@ -144,10 +144,10 @@ void sim_write(const SimResult *res, const char *file, const char *comment)
     g_assert_nonnull(f);
     fprintf(f, "# %s\n", comment);
     fprintf(f, "hybrid-rounds page-size=%" PRIu64 " total-pages=%" PRIu64
-            " max-rounds=%u min-gain=%u max-time-us=%" PRIu64
+            " max-rounds=%u min-gain=%u max-resend=%u max-time-us=%" PRIu64
             " max-bytes=%" PRIu64 " downtime-limit-us=%" PRIu64 "\n",
             cfg->page_size, res->policy.total_pages, cfg->max_rounds,
-            cfg->min_gain, cfg->max_time_us, cfg->max_bytes,
+            cfg->min_gain, cfg->max_resend, cfg->max_time_us, cfg->max_bytes,
             cfg->downtime_limit_us);
     for (unsigned i = 0; i < res->rounds; i++) {
         const HybridRoundRecord *r = &res->record[i];

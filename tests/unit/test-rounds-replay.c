@@ -15,8 +15,14 @@
  *           bandwidth=124970979 cut=false cut-reason=none
  *           action=continue reason=none
  *
- * (one line, any order; unsent-pages, cut-reason and reason may be left out
- * and are then 0, the reason, "none").  Keys are named, counted and spelled as
+ * (one line, any order; unsent-pages, deferred-pages, hot-pages, cut-reason and
+ * reason may be left out and are then 0, 0, 0, the reason, "none"; so may
+ * max-resend in the configuration, 0).  Samples that were taken while a round
+ * ran come before it:
+ *
+ *   sample over-us=50211 pages=3000
+ *
+ * Keys are named, counted and spelled as
  * in MigrationHybridRound of query-migrate.  A round that was cut may have
  * elapsed-us and total-bytes, what hybrid_rounds_tick() was told when it cut
  * the round: it has to give the same answer again.  An unknown key is an
@@ -143,6 +149,7 @@ static void replay_header(Line *line, HybridRounds *r)
     HybridRoundsConfig cfg = {
         .max_rounds = take_number(line, "max-rounds", NULL),
         .min_gain = take_number(line, "min-gain", NULL),
+        .max_resend = take_number(line, "max-resend", "0"),
         .max_time_us = take_number(line, "max-time-us", NULL),
         .max_bytes = take_number(line, "max-bytes", NULL),
         .downtime_limit_us = take_number(line, "downtime-limit-us", NULL),
@@ -150,6 +157,13 @@ static void replay_header(Line *line, HybridRounds *r)
     };
 
     hybrid_rounds_init(r, &cfg, take_number(line, "total-pages", NULL));
+}
+
+static void replay_sample(Line *line, HybridRounds *r)
+{
+    uint64_t over_us = take_number(line, "over-us", NULL);
+
+    hybrid_rounds_sample(r, over_us, take_number(line, "pages", NULL));
 }
 
 static void replay_round(Line *line, HybridRounds *r)
@@ -164,6 +178,8 @@ static void replay_round(Line *line, HybridRounds *r)
         .remaining_pages = take_number(line, "remaining-pages", NULL),
         .dirtied_pages = take_number(line, "dirtied-pages", NULL),
         .unsent_pages = take_number(line, "unsent-pages", "0"),
+        .deferred_pages = take_number(line, "deferred-pages", "0"),
+        .hot_pages = take_number(line, "hot-pages", "0"),
         .time_us = take_number(line, "time-us", NULL),
         .bandwidth = take_number(line, "bandwidth", NULL),
         .cut = take_bool(line, "cut"),
@@ -217,8 +233,10 @@ static void test_replay(gconstpointer data)
         if (!header && strcmp(words[0], "hybrid-rounds")) {
             fail(&line, "does not begin with 'hybrid-rounds'");
         }
-        line_parse(&line, words + !header);
-        if (header) {
+        line_parse(&line, words + (!header || !strcmp(words[0], "sample")));
+        if (header && !strcmp(words[0], "sample")) {
+            replay_sample(&line, &r);
+        } else if (header) {
             replay_round(&line, &r);
             rounds++;
         } else {

@@ -7,11 +7,11 @@ import re
 
 STEP = re.compile(r'side=(src|dst) \w+ --\w+--> \w+')
 FIELD = re.compile(r'(\w+)=(\S+)')
-CONFIG = ('max_rounds', 'min_gain', 'max_time_us', 'max_bytes',
+CONFIG = ('max_rounds', 'min_gain', 'max_resend', 'max_time_us', 'max_bytes',
           'downtime_limit_us', 'page_size', 'total_pages')
 ROUND = ('round', 'pages', 'zero_pages', 'bytes', 'remaining_pages',
-         'dirtied_pages', 'unsent_pages', 'time_us', 'bandwidth', 'cut',
-         'cut_reason', 'action', 'reason')
+         'dirtied_pages', 'unsent_pages', 'deferred_pages', 'hot_pages',
+         'time_us', 'bandwidth', 'cut', 'cut_reason', 'action', 'reason')
 
 
 def trace_lines(guest):
@@ -38,19 +38,26 @@ def _fields(line):
 
 def rounds_text(guest):
     """The rounds as tests/unit/data/*.rounds holds them, or None."""
-    config, rounds = None, {}
+    config, rounds, samples = None, {}, []
     for line in trace_lines(guest):
         if 'hybrid_rounds_config' in line:
-            config, rounds = _fields(line), {}
-        elif 'hybrid_round ' in line or 'hybrid_round_cut ' in line:
+            config, rounds, samples = _fields(line), {}, []
+        elif 'hybrid_sample ' in line:
+            samples.append(_fields(line))
+        elif 'hybrid_round ' in line or 'hybrid_round_more ' in line:
             fields = _fields(line)
-            rounds.setdefault(int(fields['round']), {}).update(fields)
+            entry = rounds.setdefault(int(fields['round']), {'samples': []})
+            entry.update(fields)
+            entry['samples'] += samples
+            samples = []
     if not config or not rounds:
         return None
     text = ['hybrid-rounds ' +
             ' '.join(f'{_dash(key)}={config[key]}' for key in CONFIG)]
     for number in sorted(rounds):
         r = dict(rounds[number])
+        text += [f'sample over-us={sample["over_us"]} '
+                 f'pages={sample["fresh"]}' for sample in r['samples']]
         r['cut'] = 'true' if r['cut'] == '1' else 'false'
         text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND))
     return '\n'.join(text) + '\n'

@@ -1,0 +1,224 @@
+/*
+ * Hybrid live migration, source: the page bitmap's glue.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Reads the dirty log between the bitmap syncs, without what makes a sync a
+ * round for the rest of QEMU (dirty-sync-count, MIGRATION_PASS, throttling).
+ */
+
+#include "hybrid-internal.h"
+#include "qemu/bitmap.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "exec/memory.h"
+#include "exec/ram_addr.h"
+#include "exec/target_page.h"
+#include "ram.h"
+#include "trace.h"
+#include "hybrid-pages.h"
+
+typedef struct HybridDefer {
+    unsigned threshold;         /* 0: off */
+    HybridSampler sampler;
+    int64_t last_us;            /* the sample before */
+} HybridDefer;
+
+static HybridDefer hybrid_defer;
+
+static size_t hybrid_block_pages(RAMBlock *rb)
+{
+    return rb->used_length >> TARGET_PAGE_BITS;
+}
+
+static unsigned hybrid_block_ratio(RAMBlock *rb)
+{
+    return MAX(1, rb->page_size >> TARGET_PAGE_BITS);
+}
+
+static int hybrid_defer_alloc(RAMBlock *rb, void *opaque)
+{
+    HybridBlock *hb = rb->hybrid;
+    size_t pages = rb->max_length >> TARGET_PAGE_BITS;
+
+    hb->deferred = bitmap_new(pages);
+    hb->pending = bitmap_new(pages);
+    hb->fresh = bitmap_new(pages);
+    hybrid_heat_init(&hb->heat, pages);
+    return 0;
+}
+
+void hybrid_defer_begin(unsigned threshold)
+{
+    HybridDefer *d = &hybrid_defer;
+
+    d->threshold = threshold;
+    if (!threshold) {
+        return;
+    }
+    BQL_LOCK_GUARD();
+    RCU_READ_LOCK_GUARD();
+    foreach_not_ignored_block(hybrid_defer_alloc, NULL);
+    d->last_us = hybrid_now_us();
+    hybrid_sampler_start(&d->sampler, d->last_us);
+}
+
+/*
+ * With KVM's manual protection a page stays in the log until its chunk is
+ * cleared, which the send of a page of it does.  Of a chunk that is deferred
+ * no page is sent: clear it here, or it would look hot for ever.
+ */
+static void hybrid_defer_rearm(RAMBlock *rb)
+{
+    size_t pages = hybrid_block_pages(rb);
+    size_t chunk = rb->clear_bmap ? 1ul << rb->clear_bmap_shift : pages;
+    size_t page = 0;
+
+    if (!rb->clear_bmap) {
+        return;                 /* was cleared as it was read */
+    }
+    while ((page = find_next_bit(rb->hybrid->fresh, pages, page)) < pages) {
+        ram_addr_t start = QEMU_ALIGN_DOWN(page, chunk);
+
+        if (clear_bmap_test_and_clear(rb, page)) {
+            memory_region_clear_dirty_bitmap(rb->mr, start << TARGET_PAGE_BITS,
+                                             chunk << TARGET_PAGE_BITS);
+        }
+        page = start + chunk;
+    }
+}
+
+typedef struct HybridFound {
+    uint64_t fresh;
+    uint64_t known;
+    bool next_heat;
+} HybridFound;
+
+static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
+{
+    HybridFound *found = opaque;
+    HybridBlock *hb = rb->hybrid;
+    size_t pages = hybrid_block_pages(rb);
+    uint64_t known;
+
+    /* QEMU's helper puts what it finds into rb->bmap */
+    SWAP(rb->bmap, hb->fresh);
+    cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
+    SWAP(rb->bmap, hb->fresh);
+
+    if (found->next_heat) {
+        hybrid_heat_next(&hb->heat);
+    }
+    found->fresh += hybrid_hot_sample(&hb->heat, hb->fresh, rb->bmap,
+                                      hb->deferred, hb->pending, pages,
+                                      hybrid_block_ratio(rb), &known);
+    found->known += known;
+    hybrid_defer_rearm(rb);
+    bitmap_zero(hb->fresh, pages);
+    return 0;
+}
+
+bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh)
+{
+    HybridDefer *d = &hybrid_defer;
+    int64_t begin_us = hybrid_now_us(), end_us;
+    HybridFound found = { 0 };
+
+    if (!d->threshold ||
+        !(now || hybrid_sampler_due(&d->sampler, begin_us))) {
+        return false;
+    }
+    found.next_heat = hybrid_sampler_next_heat(&d->sampler, begin_us);
+
+    bql_lock();
+    memory_global_dirty_log_sync(false);
+    WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
+        RCU_READ_LOCK_GUARD();
+        foreach_not_ignored_block(hybrid_defer_sample_block, &found);
+    }
+    memory_global_after_dirty_log_sync();
+    bql_unlock();
+
+    end_us = hybrid_now_us();
+    hybrid_sampler_done(&d->sampler, end_us, end_us - begin_us, found.fresh,
+                        found.known);
+    *over_us = begin_us - d->last_us;
+    *fresh = found.fresh;
+    d->last_us = begin_us;
+    trace_hybrid_sample(*over_us, found.fresh, found.known, end_us - begin_us);
+    return true;
+}
+
+int64_t hybrid_defer_merge(RAMBlock *rb)
+{
+    HybridBlock *hb = rb->hybrid;
+
+    if (!hb || !hb->deferred) {
+        return 0;
+    }
+    return hybrid_hot_merge(rb->bmap, hb->deferred, hb->pending,
+                            hybrid_block_pages(rb));
+}
+
+static int hybrid_defer_count_block(RAMBlock *rb, void *opaque)
+{
+    *(uint64_t *)opaque += bitmap_count_one(rb->hybrid->deferred,
+                                            hybrid_block_pages(rb));
+    return 0;
+}
+
+static int hybrid_pending_count_block(RAMBlock *rb, void *opaque)
+{
+    *(uint64_t *)opaque += bitmap_count_one(rb->hybrid->pending,
+                                            hybrid_block_pages(rb));
+    return 0;
+}
+
+static int hybrid_hot_count_block(RAMBlock *rb, void *opaque)
+{
+    *(uint64_t *)opaque += hybrid_hot_count(&rb->hybrid->heat, rb->bmap,
+                                            hybrid_block_pages(rb),
+                                            hybrid_block_ratio(rb),
+                                            hybrid_defer.threshold);
+    return 0;
+}
+
+static int hybrid_hot_defer_block(RAMBlock *rb, void *opaque)
+{
+    hybrid_hot_defer(&rb->hybrid->heat, rb->bmap, rb->hybrid->deferred,
+                     hybrid_block_pages(rb), hybrid_block_ratio(rb),
+                     hybrid_defer.threshold);
+    return 0;
+}
+
+static uint64_t hybrid_defer_each(RAMBlockIterFunc *func)
+{
+    uint64_t sum = 0;
+
+    if (hybrid_defer.threshold) {
+        QEMU_LOCK_GUARD(ram_bitmap_mutex());
+        RCU_READ_LOCK_GUARD();
+        foreach_not_ignored_block(func, &sum);
+    }
+    return sum;
+}
+
+uint64_t hybrid_defer_deferred(void)
+{
+    return hybrid_defer_each(hybrid_defer_count_block);
+}
+
+uint64_t hybrid_defer_pending(void)
+{
+    return hybrid_defer_each(hybrid_pending_count_block);
+}
+
+uint64_t hybrid_defer_hot(void)
+{
+    return hybrid_defer_each(hybrid_hot_count_block);
+}
+
+void hybrid_defer_hot_pages(void)
+{
+    hybrid_defer_each(hybrid_hot_defer_block);
+}

@@ -1,0 +1,140 @@
+/*
+ * Hybrid live migration: the page bitmap, which keeps hot pages out of the
+ * pre-copy rounds.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * While rounds run, the guest's dirtying is sampled.  A page that was dirtied
+ * in at least k of the last HYBRID_HOT_SAMPLES samples is hot.  Sending a hot
+ * page in a round is work for nothing, as it is dirty again before the guest
+ * moves, so it is deferred: kept out of the rounds and sent once, after the
+ * switch or in the stop.  When it cools down it takes part in the rounds
+ * again.  (The idea of a page bitmap is that of F. Ma, F. Liu, Z. Liu, "Live
+ * virtual machine migration based on improved pre-copy approach", ICSESS
+ * 2010; that a page which is known to be dirty again is not worth sending in
+ * this pass is from C. Clark et al., "Live Migration of Virtual Machines",
+ * NSDI 2005.)
+ *
+ * A RAM block has these bitmaps, one bit for each target page:
+ *
+ *   bmap      to be sent: in this round, or after the switch (QEMU's own)
+ *   deferred  to be sent, but kept out of this round; disjoint from bmap
+ *   pending   dirtied since the last bitmap sync, as the samples have found;
+ *             may overlap the others
+ *
+ * The number of dirty pages that QEMU keeps is |bmap| + |deferred|: what is
+ * deferred is still to be sent, and counts in all that is said of the rest.
+ *
+ * Each bitmap sync merges all three into bmap, so whoever syncs sees the whole
+ * truth, and the last sync before the switch needs no care.  Pages leave bmap
+ * for deferred in two places only: when a sample finds a page dirty that this
+ * round has not sent yet, and when a round begins, which leaves hot pages out.
+ *
+ * Units: pages and indexes are target pages; a host page is @ratio target
+ * pages, a power of two, and is moved as a whole.  Bitmaps have
+ * BITS_TO_LONGS(@pages) words, and no bit set beyond @pages.
+ *
+ * Locking: none; the caller serialises (QEMU: bitmap_mutex).
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_HOT_H
+#define QEMU_MIGRATION_HYBRID_HOT_H
+
+/* Samples that are remembered; memory: one bit per page for each */
+#define HYBRID_HOT_SAMPLES 4
+
+/* Heat is also summed up in chunks of this many target pages */
+#define HYBRID_HOT_CHUNK 512
+
+typedef struct HybridHeat {
+    size_t pages;
+    unsigned current;           /* the plane that is being filled */
+    unsigned long *plane[HYBRID_HOT_SAMPLES];
+    /*
+     * One per chunk: pages dirtied per sample, a sum in which each older
+     * sample counts half; 0 to 2 * HYBRID_HOT_CHUNK
+     */
+    uint16_t *chunk;
+} HybridHeat;
+
+void hybrid_heat_init(HybridHeat *h, size_t pages);
+void hybrid_heat_destroy(HybridHeat *h);
+
+/* A new sample begins, the oldest is forgotten */
+void hybrid_heat_next(HybridHeat *h);
+
+/* Number of chunks */
+size_t hybrid_heat_chunks(const HybridHeat *h);
+
+/* True if @page was dirtied in at least @k of the samples; @k from 1 */
+bool hybrid_heat_is_hot(const HybridHeat *h, size_t page, unsigned k);
+
+/*
+ * A sample found the pages of @fresh dirtied: note them in @heat and
+ * @pending, and take what this round has not sent yet out of @bmap.
+ * @known, if not NULL, receives how many of them @pending had already.
+ * Returns the number of pages in @fresh.
+ */
+uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
+                           unsigned long *bmap, unsigned long *deferred,
+                           unsigned long *pending, size_t pages,
+                           unsigned ratio, uint64_t *known);
+
+/*
+ * All that is dirty back into @bmap.  Returns what is to be added to the
+ * number of dirty pages; negative if deferred pages had been found dirty
+ * again and counted a second time by the sync.
+ */
+int64_t hybrid_hot_merge(unsigned long *bmap, unsigned long *deferred,
+                         unsigned long *pending, size_t pages);
+
+/* Pages of @bmap that hybrid_hot_defer() would take out */
+uint64_t hybrid_hot_count(const HybridHeat *heat, const unsigned long *bmap,
+                          size_t pages, unsigned ratio, unsigned k);
+
+/*
+ * A round begins: move each host page of @bmap in which a page is hot to
+ * @deferred.  @k: 1 to HYBRID_HOT_SAMPLES.  Returns the number of target
+ * pages moved.
+ */
+uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
+                          unsigned long *deferred, size_t pages,
+                          unsigned ratio, unsigned k);
+
+/*
+ * When to look: a sample costs the migration thread the time to collect it,
+ * and the guest a fault, or the slow path of a store, for each page that it
+ * writes again.  Both together stay below HYBRID_SAMPLER_DUTY percent of the
+ * time; samples that find little that was not known come less often.
+ * Microseconds.
+ */
+#define HYBRID_SAMPLER_DUTY      2
+#define HYBRID_SAMPLER_FIRST_US  20000
+#define HYBRID_SAMPLER_MIN_US    50000
+#define HYBRID_SAMPLER_MAX_US    2000000
+/* What the first store to a page after a sample costs the guest, about */
+#define HYBRID_SAMPLER_PAGE_NS   500
+
+typedef struct HybridSampler {
+    int64_t start_us;
+    int64_t next_us;            /* when the next sample is due */
+    int64_t heat_us;            /* when a new plane of heat is due */
+    int64_t interval_us;
+} HybridSampler;
+
+void hybrid_sampler_start(HybridSampler *s, int64_t now_us);
+
+/* A sample is due */
+bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us);
+
+/*
+ * A sample took @cost_us and found @fresh pages, of which @known were known
+ * to be dirty.  Plans the next.
+ */
+void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
+                         uint64_t fresh, uint64_t known);
+
+/* True once per plane of heat: hybrid_heat_next() is due */
+bool hybrid_sampler_next_heat(HybridSampler *s, int64_t now_us);
+
+#endif

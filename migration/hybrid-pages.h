@@ -1,0 +1,56 @@
+/*
+ * Hybrid live migration: what the source keeps about the pages of a block.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_PAGES_H
+#define QEMU_MIGRATION_HYBRID_PAGES_H
+
+#include "exec/cpu-common.h"
+#include "hybrid-hot.h"
+
+/*
+ * Exists while a hybrid migration goes out, from the first decision to the
+ * end of the migration.  Bitmaps have a bit for each target page of the
+ * block's max_length.
+ */
+typedef struct HybridBlock {
+    unsigned long *sent;        /* at least once; atomic, no lock */
+
+    /*
+     * The page bitmap (hybrid-hot.h), NULL if it is switched off.  Under the
+     * BQL and bitmap_mutex; quiet once the guest has stopped.
+     */
+    unsigned long *deferred;
+    unsigned long *pending;
+    unsigned long *fresh;       /* what a sample has found, else all zero */
+    HybridHeat heat;
+} HybridBlock;
+
+/* BQL held: blocks can neither come nor go during a migration */
+void hybrid_pages_init(void);
+void hybrid_pages_cleanup(void);
+
+/* ---- hybrid-defer.c: the page bitmap; migration thread ---- */
+
+/* Rounds begin: @threshold samples make a page hot, 0: no page bitmap */
+void hybrid_defer_begin(unsigned threshold);
+
+/*
+ * Sample if it is time to, or if @now; without the BQL.  True if it did:
+ * @fresh pages were dirtied in @over_us, since the last sample.
+ */
+bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh);
+
+/* Pages kept out of the rounds now, and those known to be dirty again */
+uint64_t hybrid_defer_deferred(void);
+uint64_t hybrid_defer_pending(void);
+
+/* Of the pages to be sent, those that are hot */
+uint64_t hybrid_defer_hot(void);
+
+/* A round begins in which hot pages do not take part */
+void hybrid_defer_hot_pages(void);
+
+#endif

@@ -1,0 +1,382 @@
+/*
+ * The page bitmap: hotness, deferral and merge.
+ *
+ * The property tests run random sequences of dirtying, sampling, sending and
+ * rounds against a plain model with one byte per page and fact, and compare
+ * after each step.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "hybrid-hot.h"
+
+#define WORD_BITS (8 * sizeof(unsigned long))
+#define MAX_PAGES 5000
+
+typedef struct World {
+    size_t pages;
+    unsigned ratio, k;
+    HybridHeat heat;
+    unsigned long *bmap, *deferred, *pending, *fresh;
+    int64_t dirty;              /* what QEMU counts */
+    /* the model */
+    bool must_send[MAX_PAGES];
+    bool is_deferred[MAX_PAGES];
+    bool is_pending[MAX_PAGES];
+    bool log[MAX_PAGES];        /* dirtied, nobody has looked yet */
+    uint8_t history[MAX_PAGES]; /* bit 0: the current sample */
+} World;
+
+static bool get(const unsigned long *map, size_t page)
+{
+    return map[page / WORD_BITS] >> page % WORD_BITS & 1;
+}
+
+static void put(unsigned long *map, size_t page, bool value)
+{
+    unsigned long bit = 1ul << page % WORD_BITS;
+
+    map[page / WORD_BITS] = value ? map[page / WORD_BITS] | bit
+                                  : map[page / WORD_BITS] & ~bit;
+}
+
+static size_t words(const World *w)
+{
+    return (w->pages + WORD_BITS - 1) / WORD_BITS;
+}
+
+static World *world_new(size_t pages, unsigned ratio, unsigned k)
+{
+    World *w = g_new0(World, 1);
+
+    w->pages = pages;
+    w->ratio = ratio;
+    w->k = k;
+    hybrid_heat_init(&w->heat, pages);
+    w->bmap = g_new0(unsigned long, words(w));
+    w->deferred = g_new0(unsigned long, words(w));
+    w->pending = g_new0(unsigned long, words(w));
+    w->fresh = g_new0(unsigned long, words(w));
+    for (size_t p = 0; p < pages; p++) {
+        put(w->bmap, p, true);
+        w->must_send[p] = true;
+    }
+    w->dirty = pages;
+    return w;
+}
+
+static void world_free(World *w)
+{
+    hybrid_heat_destroy(&w->heat);
+    g_free(w->bmap);
+    g_free(w->deferred);
+    g_free(w->pending);
+    g_free(w->fresh);
+    g_free(w);
+}
+
+static void check(const World *w)
+{
+    int64_t dirty = 0;
+
+    for (size_t p = 0; p < w->pages; p++) {
+        bool in_bmap = get(w->bmap, p), out = get(w->deferred, p);
+
+        g_assert_false(in_bmap && out);
+        g_assert_true((in_bmap || out) == w->must_send[p]);
+        g_assert_true(out == w->is_deferred[p]);
+        g_assert_true(get(w->pending, p) == w->is_pending[p]);
+        dirty += w->must_send[p];
+    }
+    g_assert_cmpint(dirty, ==, w->dirty);
+    if (w->pages % WORD_BITS) {
+        unsigned long beyond = ~0ul << w->pages % WORD_BITS;
+
+        g_assert_cmpuint(w->bmap[words(w) - 1] & beyond, ==, 0);
+        g_assert_cmpuint(w->deferred[words(w) - 1] & beyond, ==, 0);
+    }
+}
+
+static void model_defer(World *w, bool (*pick)(const World *, size_t))
+{
+    for (size_t host = 0; host < w->pages; host += w->ratio) {
+        size_t end = MIN(host + w->ratio, w->pages);
+        bool any = false;
+
+        for (size_t p = host; p < end; p++) {
+            any |= pick(w, p);
+        }
+        for (size_t p = host; any && p < end; p++) {
+            w->is_deferred[p] |= w->must_send[p];
+        }
+    }
+}
+
+static bool in_log(const World *w, size_t p)
+{
+    return w->log[p];
+}
+
+static bool hot(const World *w, size_t p)
+{
+    unsigned mask = (1 << HYBRID_HOT_SAMPLES) - 1;
+
+    return __builtin_popcount(w->history[p] & mask) >= (int)w->k;
+}
+
+static void next_heat(World *w)
+{
+    hybrid_heat_next(&w->heat);
+    for (size_t p = 0; p < w->pages; p++) {
+        w->history[p] <<= 1;
+    }
+}
+
+static void sample(World *w)
+{
+    uint64_t known, found, known_wanted = 0, found_wanted = 0;
+
+    memset(w->fresh, 0, words(w) * sizeof(long));
+    for (size_t p = 0; p < w->pages; p++) {
+        put(w->fresh, p, w->log[p]);
+        found_wanted += w->log[p];
+        known_wanted += w->log[p] && w->is_pending[p];
+    }
+    found = hybrid_hot_sample(&w->heat, w->fresh, w->bmap, w->deferred,
+                              w->pending, w->pages, w->ratio, &known);
+    g_assert_cmpuint(found, ==, found_wanted);
+    g_assert_cmpuint(known, ==, known_wanted);
+    model_defer(w, in_log);
+    for (size_t p = 0; p < w->pages; p++) {
+        w->is_pending[p] |= w->log[p];
+        w->history[p] |= w->log[p];
+        w->log[p] = false;
+    }
+}
+
+/* As QEMU does it: the log into bmap, then the merge */
+static void sync_all(World *w)
+{
+    for (size_t p = 0; p < w->pages; p++) {
+        if (w->log[p] && !get(w->bmap, p)) {
+            put(w->bmap, p, true);
+            w->dirty++;
+        }
+    }
+    w->dirty += hybrid_hot_merge(w->bmap, w->deferred, w->pending, w->pages);
+    for (size_t p = 0; p < w->pages; p++) {
+        w->must_send[p] |= w->log[p] || w->is_pending[p];
+        w->is_deferred[p] = w->is_pending[p] = w->log[p] = false;
+    }
+}
+
+static void begin_round(World *w)
+{
+    uint64_t count, moved, wanted = 0;
+
+    for (size_t p = 0; p < w->pages; p++) {
+        g_assert_true(hybrid_heat_is_hot(&w->heat, p, w->k) == hot(w, p));
+    }
+    count = hybrid_hot_count(&w->heat, w->bmap, w->pages, w->ratio, w->k);
+    moved = hybrid_hot_defer(&w->heat, w->bmap, w->deferred, w->pages,
+                             w->ratio, w->k);
+    model_defer(w, hot);
+    for (size_t p = 0; p < w->pages; p++) {
+        wanted += w->is_deferred[p];
+    }
+    g_assert_cmpuint(moved, ==, wanted);
+    g_assert_cmpuint(count, ==, wanted);
+}
+
+/* A whole host page, as QEMU sends it */
+static void send_host_page(World *w, size_t page)
+{
+    size_t host = page - page % w->ratio;
+
+    for (size_t p = host; p < MIN(host + w->ratio, w->pages); p++) {
+        if (get(w->bmap, p)) {
+            put(w->bmap, p, false);
+            w->must_send[p] = false;
+            w->dirty--;
+        }
+    }
+}
+
+static void random_world(size_t pages, unsigned ratio, unsigned k)
+{
+    World *w = world_new(pages, ratio, k);
+
+    for (unsigned step = 0; step < 300; step++) {
+        unsigned what = g_test_rand_int_range(0, 12);
+        size_t from = g_test_rand_int_range(0, pages);
+        size_t some = g_test_rand_int_range(1, 1 + pages / 4);
+
+        switch (what) {
+        case 0 ... 3:
+            for (size_t n = 0; n < some; n++) {
+                w->log[what ? (size_t)g_test_rand_int_range(0, pages)
+                            : (from + n) % pages] = true;
+            }
+            break;
+        case 4 ... 6:
+            sample(w);
+            break;
+        case 7:
+            next_heat(w);
+            break;
+        case 8 ... 9:
+            for (size_t n = 0; n < some; n++) {
+                send_host_page(w, (from + n) % pages);
+            }
+            break;
+        case 10:
+            sync_all(w);
+            break;
+        case 11:
+            sync_all(w);
+            begin_round(w);
+            break;
+        }
+        check(w);
+    }
+    /* The switch: all that is dirty is in bmap */
+    sync_all(w);
+    check(w);
+    for (size_t p = 0; p < pages; p++) {
+        g_assert_true(get(w->bmap, p) == w->must_send[p]);
+    }
+    world_free(w);
+}
+
+static void test_random(void)
+{
+    static const unsigned ratios[] = { 1, 2, 16, 32, 64, 512 };
+
+    for (unsigned n = 0; n < 120; n++) {
+        random_world(g_test_rand_int_range(1, MAX_PAGES),
+                     ratios[n % G_N_ELEMENTS(ratios)],
+                     1 + n % HYBRID_HOT_SAMPLES);
+    }
+}
+
+/* k of the last n: each combination of four samples */
+static void test_k_of_n(void)
+{
+    for (unsigned bits = 0; bits < 1 << HYBRID_HOT_SAMPLES; bits++) {
+        World *w = world_new(70, 1, 1);
+
+        for (unsigned n = 0; n < HYBRID_HOT_SAMPLES; n++) {
+            if (n) {
+                next_heat(w);
+            }
+            w->log[69] = bits >> n & 1;
+            sample(w);
+        }
+        for (unsigned k = 1; k <= HYBRID_HOT_SAMPLES; k++) {
+            g_assert_true(hybrid_heat_is_hot(&w->heat, 69, k) ==
+                          (__builtin_popcount(bits) >= (int)k));
+        }
+        g_assert_false(hybrid_heat_is_hot(&w->heat, 68, 1));
+        world_free(w);
+    }
+}
+
+/* A page that is written no more cools down and comes back to the rounds */
+static void test_cools(void)
+{
+    World *w = world_new(64, 1, 2);
+
+    for (unsigned n = 0; n < 4; n++) {
+        next_heat(w);
+        w->log[5] = true;
+        sample(w);
+    }
+    sync_all(w);
+    begin_round(w);
+    g_assert_true(get(w->deferred, 5));
+    for (unsigned n = 0; n < 3; n++) {
+        next_heat(w);
+    }
+    sync_all(w);
+    begin_round(w);
+    g_assert_false(get(w->deferred, 5));
+    g_assert_true(get(w->bmap, 5));
+    world_free(w);
+}
+
+static void test_chunks(void)
+{
+    World *w = world_new(3 * HYBRID_HOT_CHUNK + 7, 1, 2);
+
+    g_assert_cmpuint(hybrid_heat_chunks(&w->heat), ==, 4);
+    for (unsigned n = 0; n < 40; n++) {
+        for (size_t p = HYBRID_HOT_CHUNK; p < 2 * HYBRID_HOT_CHUNK; p++) {
+            w->log[p] = true;
+        }
+        w->log[3 * HYBRID_HOT_CHUNK + 6] = true;
+        sample(w);
+        next_heat(w);
+    }
+    g_assert_cmpuint(w->heat.chunk[0], ==, 0);
+    g_assert_cmpuint(w->heat.chunk[1], >=, 2 * HYBRID_HOT_CHUNK - 2);
+    g_assert_cmpuint(w->heat.chunk[1], <=, 2 * HYBRID_HOT_CHUNK);
+    g_assert_cmpuint(w->heat.chunk[2], ==, 0);
+    g_assert_cmpuint(w->heat.chunk[3], ==, 1);
+    world_free(w);
+}
+
+/* Samples and what they cost the guest stay within the duty */
+static void test_sampler_duty(void)
+{
+    static const uint64_t fresh[] = { 0, 100, 10000, 100000, 10000000 };
+
+    for (unsigned n = 0; n < G_N_ELEMENTS(fresh); n++) {
+        HybridSampler s;
+        int64_t now = 1000000, spent = 0, cost = 300 + fresh[n] / 100;
+        unsigned samples = 0;
+
+        hybrid_sampler_start(&s, now);
+        g_assert_false(hybrid_sampler_due(&s, now));
+        for (int64_t end = now + 60000000; now < end; now += 1000) {
+            if (hybrid_sampler_due(&s, now)) {
+                int64_t guest = fresh[n] * HYBRID_SAMPLER_PAGE_NS / 1000;
+
+                samples++;
+                /* of a sample that is not larger than the longest interval */
+                spent += MIN(cost + guest, HYBRID_SAMPLER_MAX_US *
+                                           HYBRID_SAMPLER_DUTY / 100);
+                hybrid_sampler_done(&s, now, cost, fresh[n], fresh[n]);
+            }
+        }
+        g_assert_cmpint(spent, <=, 60000000 * HYBRID_SAMPLER_DUTY / 100);
+        g_assert_cmpuint(samples, >=, 60000000 / HYBRID_SAMPLER_MAX_US - 1);
+    }
+}
+
+/* What is new is looked for more often than what is known */
+static void test_sampler_news(void)
+{
+    HybridSampler old, news;
+
+    hybrid_sampler_start(&old, 0);
+    hybrid_sampler_start(&news, 0);
+    for (unsigned n = 0; n < 8; n++) {
+        hybrid_sampler_done(&old, 1000000 * n, 100, 1000, 1000);
+        hybrid_sampler_done(&news, 1000000 * n, 100, 1000, 10);
+    }
+    g_assert_cmpint(old.next_us, ==, 7000000 + HYBRID_SAMPLER_MAX_US);
+    g_assert_cmpint(news.next_us, ==, 7000000 + HYBRID_SAMPLER_MIN_US);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hybrid/hot/random", test_random);
+    g_test_add_func("/hybrid/hot/k-of-n", test_k_of_n);
+    g_test_add_func("/hybrid/hot/cools", test_cools);
+    g_test_add_func("/hybrid/hot/chunks", test_chunks);
+    g_test_add_func("/hybrid/hot/sampler/duty", test_sampler_duty);
+    g_test_add_func("/hybrid/hot/sampler/news", test_sampler_news);
+    return g_test_run();
+}

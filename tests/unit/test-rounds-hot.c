@@ -1,0 +1,184 @@
+/*
+ * The policy of the rounds with the page bitmap.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "rounds-sim.h"
+
+#define TOTAL 131072
+
+/* A link of 25600 pages a second: sim_full_round() */
+static HybridRoundRecord first_round(uint64_t left, uint64_t hot)
+{
+    HybridRoundRecord rec = sim_full_round(TOTAL - left, left);
+
+    rec.hot_pages = hot;
+    return rec;
+}
+
+/* @in_50ms pages are dirtied in each 50 ms, @most in the end */
+static void begin(HybridRounds *r, uint64_t in_50ms, uint64_t most)
+{
+    HybridRoundsConfig cfg = sim_config();
+
+    cfg.max_resend = 10;
+    cfg.downtime_limit_us = 30000;
+    hybrid_rounds_init(r, &cfg, TOTAL);
+    for (uint64_t ms = 50; ms <= 1600; ms *= 2) {
+        hybrid_rounds_sample(r, ms * 1000, MIN(most, in_50ms * ms / 50));
+    }
+}
+
+static void end(HybridRounds *r, HybridRoundRecord *rec, HybridAction action,
+                HybridReason reason, bool all)
+{
+    hybrid_rounds_end(r, rec);
+    g_assert_cmpstr(hybrid_action_str(rec->action), ==,
+                    hybrid_action_str(action));
+    g_assert_cmpstr(hybrid_reason_str(rec->reason), ==,
+                    hybrid_reason_str(reason));
+    g_assert_true(rec->all == all);
+}
+
+/* Nothing but hot pages is left, and they are dirtied faster than sent */
+static void test_only_hot(void)
+{
+    HybridRoundRecord rec = first_round(30000, 30000);
+    HybridRounds r;
+
+    begin(&r, 15000, 30000);
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+}
+
+/* First what is not hot; then only hot pages are left */
+static void test_cold_first(void)
+{
+    HybridRoundRecord rec = first_round(60000, 20000);
+    HybridRounds r;
+
+    begin(&r, 15000, 20000);
+    end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, false);
+    rec = sim_full_round(40000, 21000);
+    rec.dirtied_pages = 21000;
+    rec.deferred_pages = 20000;
+    rec.hot_pages = 20000;
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+}
+
+/* A set that is hot but written slowly: the rounds converge with it */
+static void test_slow_hot(void)
+{
+    HybridRoundRecord rec = first_round(4000, 4000);
+    HybridRounds r;
+
+    begin(&r, 200, 4000);
+    end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, true);
+    rec = sim_full_round(4000, 620);
+    rec.hot_pages = 620;
+    end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, true);
+    rec = sim_full_round(620, 100);
+    rec.hot_pages = 100;
+    end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, true);
+    rec = sim_full_round(100, 90);
+    rec.hot_pages = 90;
+    hybrid_rounds_end(&r, &rec);
+    while (rec.action == HYBRID_ACTION_CONTINUE) {
+        rec = sim_full_round(90, 90);
+        rec.hot_pages = 90;
+        hybrid_rounds_end(&r, &rec);
+    }
+    g_assert_cmpint(rec.action, ==, HYBRID_ACTION_COMPLETE);
+}
+
+/* It would converge, but at the price of too many pages sent again */
+static void test_resends(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = first_round(40000, 40000);
+    HybridRounds r;
+
+    /* 16800 are dirtied meanwhile, 0.42: 29000 resends, 22 % of memory */
+    begin(&r, 537, 40000);
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+
+    cfg = r.cfg;
+    for (unsigned percent = 0; percent <= 25; percent += 25) {
+        rec = first_round(40000, 40000);
+        begin(&r, 537, 40000);
+        cfg.max_resend = percent;       /* 0: no bound */
+        r.cfg = cfg;
+        end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, true);
+    }
+}
+
+/* What is left fits: the end, unless a round would clearly shrink it */
+static void test_fits(void)
+{
+    HybridRoundRecord rec = first_round(700, 700);
+    HybridRounds r;
+
+    begin(&r, 700, 700);
+    hybrid_rounds_sample(&r, 17000, 700);
+    end(&r, &rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_FITS, false);
+}
+
+/* Deferred pages count: they have to fit, too */
+static void test_hot_must_fit(void)
+{
+    HybridRoundRecord rec = first_round(900, 899);
+    HybridRounds r;
+
+    begin(&r, 899, 899);
+    hybrid_rounds_sample(&r, 17000, 899);
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+}
+
+static void test_bounds(void)
+{
+    HybridRoundRecord rec = first_round(60000, 0);
+    HybridRounds r;
+
+    begin(&r, 1, 60000);
+    r.cfg.max_rounds = 1;
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_ROUND_LIMIT, false);
+}
+
+/* Whatever is thrown at it: it ends, and hot pages never get lost */
+static void test_random(void)
+{
+    for (unsigned n = 0; n < 3000; n++) {
+        HybridRounds r;
+        HybridRoundRecord rec = { 0 };
+        unsigned rounds = 0;
+
+        begin(&r, g_test_rand_int_range(0, 100000),
+              g_test_rand_int_range(0, TOTAL));
+        do {
+            rec = sim_full_round(g_test_rand_int_range(0, TOTAL),
+                                 g_test_rand_int_range(0, TOTAL));
+            rec.hot_pages = g_test_rand_int_range(0, TOTAL);
+            rec.time_us = g_test_rand_int_range(0, 10) * 100000;
+            hybrid_rounds_sample(&r, g_test_rand_int_range(0, 3000000),
+                                 g_test_rand_int_range(0, TOTAL));
+            hybrid_rounds_end(&r, &rec);
+            g_assert_false(rec.all && rec.action != HYBRID_ACTION_CONTINUE);
+            g_assert_cmpuint(++rounds, <=, r.cfg.max_rounds);
+        } while (rec.action == HYBRID_ACTION_CONTINUE);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hybrid/rounds/hot/only-hot", test_only_hot);
+    g_test_add_func("/hybrid/rounds/hot/cold-first", test_cold_first);
+    g_test_add_func("/hybrid/rounds/hot/slow-hot", test_slow_hot);
+    g_test_add_func("/hybrid/rounds/hot/resends", test_resends);
+    g_test_add_func("/hybrid/rounds/hot/fits", test_fits);
+    g_test_add_func("/hybrid/rounds/hot/hot-must-fit", test_hot_must_fit);
+    g_test_add_func("/hybrid/rounds/hot/bounds", test_bounds);
+    g_test_add_func("/hybrid/rounds/hot/random", test_random);
+    return g_test_run();
+}
