@@ -9,11 +9,13 @@
 
 #include "hybrid-internal.h"
 #include "qemu/bitmap.h"
+#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
 #include "exec/ram_addr.h"
 #include "exec/target_page.h"
+#include "migration.h"
 #include "ram.h"
 #include "trace.h"
 #include "hybrid-pages.h"
@@ -88,6 +90,15 @@ static void hybrid_defer_rearm(RAMBlock *rb)
     }
 }
 
+/* CPU time of this thread */
+static int64_t hybrid_thread_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1000000ll + t.tv_nsec / 1000;
+}
+
 typedef struct HybridFound {
     uint64_t fresh;
     uint64_t known;
@@ -98,18 +109,19 @@ static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
 {
     HybridFound *found = opaque;
     HybridBlock *hb = rb->hybrid;
+    unsigned long *bmap = rb->bmap;
     size_t pages = hybrid_block_pages(rb);
     uint64_t known;
 
     /* QEMU's helper puts what it finds into rb->bmap */
-    SWAP(rb->bmap, hb->fresh);
+    rb->bmap = hb->fresh;
     cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
-    SWAP(rb->bmap, hb->fresh);
+    rb->bmap = bmap;
 
     if (found->next_heat) {
         hybrid_heat_next(&hb->heat);
     }
-    found->fresh += hybrid_hot_sample(&hb->heat, hb->fresh, rb->bmap,
+    found->fresh += hybrid_hot_sample(&hb->heat, hb->fresh, bmap,
                                       hb->deferred, hb->pending, pages,
                                       hybrid_block_ratio(rb), &known);
     found->known += known;
@@ -121,7 +133,7 @@ static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
 bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh)
 {
     HybridDefer *d = &hybrid_defer;
-    int64_t begin_us = hybrid_now_us(), end_us;
+    int64_t begin_us = hybrid_now_us(), cost_us;
     HybridFound found = { 0 };
 
     if (!d->threshold ||
@@ -129,6 +141,7 @@ bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh)
         return false;
     }
     found.next_heat = hybrid_sampler_next_heat(&d->sampler, begin_us);
+    cost_us = hybrid_thread_us();
 
     bql_lock();
     memory_global_dirty_log_sync(false);
@@ -139,13 +152,14 @@ bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh)
     memory_global_after_dirty_log_sync();
     bql_unlock();
 
-    end_us = hybrid_now_us();
-    hybrid_sampler_done(&d->sampler, end_us, end_us - begin_us, found.fresh,
+    /* To wait for the BQL costs nobody anything */
+    cost_us = hybrid_thread_us() - cost_us;
+    hybrid_sampler_done(&d->sampler, hybrid_now_us(), cost_us, found.fresh,
                         found.known);
     *over_us = begin_us - d->last_us;
     *fresh = found.fresh;
     d->last_us = begin_us;
-    trace_hybrid_sample(*over_us, found.fresh, found.known, end_us - begin_us);
+    trace_hybrid_sample(*over_us, found.fresh, found.known, cost_us);
     return true;
 }
 

@@ -257,8 +257,11 @@ bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us)
 void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
                          uint64_t fresh, uint64_t known)
 {
-    int64_t guest_us = fresh * HYBRID_SAMPLER_PAGE_NS / 1000;
-    int64_t worth_us = (cost_us + guest_us) * 100 / HYBRID_SAMPLER_DUTY;
+    int64_t paid_us;
+
+    s->spent_us += cost_us + fresh * HYBRID_SAMPLER_PAGE_NS / 1000;
+    paid_us = s->start_us - HYBRID_SAMPLER_ADVANCE_US +
+              s->spent_us * 100 / HYBRID_SAMPLER_DUTY;
 
     /* What is known by now need not be found again soon */
     if (known * 4 >= fresh * 3) {
@@ -266,8 +269,7 @@ void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
     } else {
         s->interval_us = MAX(s->interval_us / 2, HYBRID_SAMPLER_MIN_US);
     }
-    s->next_us = now_us + CLAMP(worth_us, s->interval_us,
-                                HYBRID_SAMPLER_MAX_US);
+    s->next_us = MAX(now_us + s->interval_us, paid_us);
 }
 
 bool hybrid_sampler_next_heat(HybridSampler *s, int64_t now_us)

@@ -102,24 +102,27 @@ uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
                           unsigned ratio, unsigned k);
 
 /*
- * When to look: a sample costs the migration thread the time to collect it,
+ * When to look.  A sample costs the migration thread the time to collect it,
  * and the guest a fault, or the slow path of a store, for each page that it
  * writes again.  Both together stay below HYBRID_SAMPLER_DUTY percent of the
- * time; samples that find little that was not known come less often.
- * Microseconds.
+ * time that rounds have run, to which an advance is added: it pays to know
+ * the hot pages before they are sent.  Samples that find little that was not
+ * known come less often.  Microseconds.
  */
-#define HYBRID_SAMPLER_DUTY      2
-#define HYBRID_SAMPLER_FIRST_US  20000
-#define HYBRID_SAMPLER_MIN_US    50000
-#define HYBRID_SAMPLER_MAX_US    2000000
+#define HYBRID_SAMPLER_DUTY       2
+#define HYBRID_SAMPLER_ADVANCE_US 2000000
+#define HYBRID_SAMPLER_FIRST_US   20000
+#define HYBRID_SAMPLER_MIN_US     50000
+#define HYBRID_SAMPLER_MAX_US     2000000
 /* What the first store to a page after a sample costs the guest, about */
-#define HYBRID_SAMPLER_PAGE_NS   500
+#define HYBRID_SAMPLER_PAGE_NS    500
 
 typedef struct HybridSampler {
     int64_t start_us;
     int64_t next_us;            /* when the next sample is due */
     int64_t heat_us;            /* when a new plane of heat is due */
     int64_t interval_us;
+    int64_t spent_us;           /* by all samples, also of the guest's time */
 } HybridSampler;
 
 void hybrid_sampler_start(HybridSampler *s, int64_t now_us);
@@ -128,7 +131,7 @@ void hybrid_sampler_start(HybridSampler *s, int64_t now_us);
 bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us);
 
 /*
- * A sample took @cost_us and found @fresh pages, of which @known were known
+ * A sample took @cost_us of a CPU and found @fresh pages, of which @known were known
  * to be dirty.  Plans the next.
  */
 void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,

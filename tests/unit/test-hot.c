@@ -330,27 +330,29 @@ static void test_chunks(void)
 static void test_sampler_duty(void)
 {
     static const uint64_t fresh[] = { 0, 100, 10000, 100000, 10000000 };
+    const int64_t time = 60000000;
 
     for (unsigned n = 0; n < G_N_ELEMENTS(fresh); n++) {
+        int64_t now = 1000000, last = now, spent = 0, one;
         HybridSampler s;
-        int64_t now = 1000000, spent = 0, cost = 300 + fresh[n] / 100;
-        unsigned samples = 0;
 
+        one = 300 + fresh[n] / 100 + fresh[n] * HYBRID_SAMPLER_PAGE_NS / 1000;
         hybrid_sampler_start(&s, now);
         g_assert_false(hybrid_sampler_due(&s, now));
-        for (int64_t end = now + 60000000; now < end; now += 1000) {
+        for (int64_t end = now + time; now < end; now += 1000) {
             if (hybrid_sampler_due(&s, now)) {
-                int64_t guest = fresh[n] * HYBRID_SAMPLER_PAGE_NS / 1000;
-
-                samples++;
-                /* of a sample that is not larger than the longest interval */
-                spent += MIN(cost + guest, HYBRID_SAMPLER_MAX_US *
-                                           HYBRID_SAMPLER_DUTY / 100);
-                hybrid_sampler_done(&s, now, cost, fresh[n], fresh[n]);
+                spent += one;
+                hybrid_sampler_done(&s, now, 300 + fresh[n] / 100, fresh[n],
+                                    fresh[n]);
+                last = now;
             }
         }
-        g_assert_cmpint(spent, <=, 60000000 * HYBRID_SAMPLER_DUTY / 100);
-        g_assert_cmpuint(samples, >=, 60000000 / HYBRID_SAMPLER_MAX_US - 1);
+        g_assert_cmpint(spent - one, <=,
+                        (time + HYBRID_SAMPLER_ADVANCE_US) *
+                        HYBRID_SAMPLER_DUTY / 100);
+        if (one * 100 / HYBRID_SAMPLER_DUTY < HYBRID_SAMPLER_MAX_US) {
+            g_assert_cmpint(now - last, <=, HYBRID_SAMPLER_MAX_US + 1000);
+        }
     }
 }
 
