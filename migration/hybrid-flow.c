@@ -10,13 +10,14 @@
 #define SECOND_US 1000000ull
 
 /* A window is long enough to even out bursts, and a round trip at least */
-#define WINDOW_US 10000
+#define WINDOW_US 20000
 
-/* How long a cushion must not have been needed before it shrinks */
-#define SPARE_US 100000
+/* The time in which the link may stand still for at most that part */
+#define LOSS_US 50000
+#define LOSS_PART 100
 
 /* The most that the cushion may delay a page by, beyond the least cushion */
-#define MAX_DELAY_US 8000
+#define MAX_DELAY_US 2000
 
 #define MIN_WAIT_US 20
 #define MAX_WAIT_US 10000
@@ -33,8 +34,7 @@ void hybrid_flow_init(HybridFlow *f, uint64_t page_size, uint64_t bandwidth)
         .rates = { bandwidth },
         .next_rate = 1,
         .window_us = -1,
-        .least_spare = UINT64_MAX,
-        .spare_us = -1,
+        .last_us = -1,
     };
 }
 
@@ -69,42 +69,60 @@ static void flow_end_window(HybridFlow *f, int64_t now_us, uint64_t delivered)
     f->window_starved = false;
 }
 
-/* The sender comes back from a wait: was it in time? */
-static void flow_adapt_cushion(HybridFlow *f, int64_t now_us, uint64_t queued)
+/*
+ * The sender comes back from a wait: has the link had nothing to do?  Its
+ * acknowledgements still come for a round trip, which shows how long a short
+ * break was; a long one shows in what was delivered since the last sample.
+ */
+static void flow_count_loss(HybridFlow *f, int64_t now_us, uint64_t delivered,
+                            uint64_t queued)
 {
     uint64_t needed = flow_needed(f);
-    uint64_t least = MAX(HYBRID_FLOW_MIN_PAGES * f->page_size,
-                         needed / HYBRID_FLOW_MIN_PART);
-    uint64_t most = MAX(least, flow_bytes_in(f, MAX_DELAY_US));
+    double us_per_byte = SECOND_US / (double)MAX(f->bandwidth, 1);
+    double busy_us, break_us;
 
-    if (queued < needed || !queued) {
-        f->window_starved = true;
-        f->cushion += MAX(f->cushion / 4, needed - MIN(needed, queued));
-        f->least_spare = 0;
-    } else {
-        f->least_spare = MIN(f->least_spare, queued - needed);
+    if (queued && queued >= needed) {
+        return;
     }
-    if (f->spare_us < 0) {
-        f->spare_us = now_us;
-    } else if (now_us - f->spare_us >= SPARE_US) {
-        if (f->least_spare > f->cushion / 4) {
-            f->cushion -= f->cushion / 8;
-        }
-        f->least_spare = UINT64_MAX;
-        f->spare_us = now_us;
+    f->window_starved = true;
+    busy_us = (delivered - MIN(delivered, f->last_delivered)) * us_per_byte;
+    break_us = (needed - queued) * us_per_byte;
+    f->lost_us += MAX(now_us - f->last_us - busy_us, break_us);
+}
+
+static void flow_adapt_cushion(HybridFlow *f, int64_t now_us)
+{
+    uint64_t least = MAX(HYBRID_FLOW_MIN_PAGES * f->page_size,
+                         flow_needed(f) / HYBRID_FLOW_MIN_PART);
+    uint64_t most = MAX(least, flow_bytes_in(f, MAX_DELAY_US));
+    double allowed_us = (double)(now_us - f->loss_us) / LOSS_PART;
+
+    if (f->lost_us > allowed_us) {
+        f->cushion += f->cushion / 2;
+    } else if (f->lost_us < allowed_us / 2) {
+        f->cushion -= f->cushion / 8;
     }
     f->cushion = MIN(MAX(f->cushion, least), most);
+    f->loss_us = now_us;
+    f->lost_us = 0;
 }
 
 void hybrid_flow_sample(HybridFlow *f, int64_t now_us, uint64_t delivered,
                         uint64_t queued, uint64_t rtt_us)
 {
     f->rtt_us = rtt_us;
-    if (f->waiting) {
-        f->waiting = false;
-        flow_adapt_cushion(f, now_us, queued);
+    if (f->last_us < 0) {
+        f->loss_us = now_us;
+    } else if (f->waiting) {
+        flow_count_loss(f, now_us, delivered, queued);
     } else if (!queued) {
         f->window_starved = true;
+    }
+    f->waiting = false;
+    f->last_us = now_us;
+    f->last_delivered = delivered;
+    if (now_us - f->loss_us >= LOSS_US) {
+        flow_adapt_cushion(f, now_us);
     }
     if (f->window_us < 0 || delivered < f->window_delivered) {
         f->window_us = now_us;

@@ -12,11 +12,11 @@
  *     bandwidth * least round trip + cushion
  *
  * in flight.  Bandwidth is the highest rate of delivery of the last windows.
- * The cushion is what the link works on while the sender sleeps: it starts
- * at a few pages, grows when the sender finds that it has come too late (less
- * in flight than the round trip needs), and shrinks slowly when it is not
- * used.  So a busy host, where threads wake late, gets a larger one, and
- * throughput is not lost to the limit.
+ * The cushion is what the link works on while the sender sleeps.  It starts
+ * at a few pages.  When the sender comes too late (less in flight than the
+ * round trip needs) and the link has stood still for more than 1 % of the
+ * time, it grows; when it was less than half of that, it shrinks.  So a busy
+ * host, where threads wake late, gets a larger one, within limits.
  *
  * In flight is what was handed over and is not acknowledged.  Times are
  * microseconds on a clock that does not go backwards, sizes bytes.  Plain
@@ -50,8 +50,10 @@ typedef struct HybridFlow {
     uint64_t window_delivered;
     bool window_starved;        /* the sender was late in this window */
     bool waiting;               /* the last answer was to wait */
-    uint64_t least_spare;       /* of the cushion, since spare_us */
-    int64_t spare_us;
+    int64_t last_us;            /* the last sample, -1: none yet */
+    uint64_t last_delivered;
+    int64_t loss_us;            /* begin of the time that loss counts in */
+    double lost_us;             /* the link stood still for so long */
 } HybridFlow;
 
 /*
