@@ -113,6 +113,22 @@ static void print_pages(Monitor *mon, const MigrationHybridPages *pages)
     }
 }
 
+static void print_push(Monitor *mon, const MigrationHybridPush *push)
+{
+    monitor_printf(mon, "hybrid push: %s, %" PRIu64 " pages left, %" PRIu64
+                   " faults (%" PRIu64 " hits, %" PRIu64 " late, hit ratio %"
+                   PRIu32 " %%)\n",
+                   MigrationHybridPushPolicy_str(push->policy),
+                   push->remaining_pages, push->faults, push->hits,
+                   push->late, push->hit_ratio);
+    monitor_printf(mon, "hybrid push order: %" PRIu64 " bubble, %" PRIu64
+                   " heat, %" PRIu64 " rest; %" PRIu64 " pivots, %" PRIu64
+                   " merged, %" PRIu64 " retired, window %" PRIu32 "\n",
+                   push->bubble_pages, push->heat_pages, push->rest_pages,
+                   push->pivots_begun, push->pivots_merged,
+                   push->pivots_retired, push->window);
+}
+
 static void print_vcpus(Monitor *mon, const MigrationHybridInfo *info)
 {
     if (info->has_vcpu_blocked_us) {
@@ -153,6 +169,9 @@ void hybrid_hmp_info(Monitor *mon, const MigrationHybridInfo *info)
     print_times(mon, info);
     if (info->pages) {
         print_pages(mon, info->pages);
+    }
+    if (info->push) {
+        print_push(mon, info->push);
     }
     print_vcpus(mon, info);
     print_memory(mon, info);

@@ -181,6 +181,7 @@ void hybrid_fill_info(MigrationInfo *info)
     }
     hybrid_fill_rounds(h, i);
     hybrid_fill_pages(h, i);
+    i->push = hybrid_push_info();
     hybrid_fill_times(h, i);
     hybrid_fill_degradation(h, i);
 }

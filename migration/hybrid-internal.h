@@ -123,4 +123,35 @@ uint64_t hybrid_host_rss(void);
 /* A new outgoing migration: what came in before is no longer of interest */
 void hybrid_dst_forget(void);
 
+/*
+ * hybrid-flow-glue.c.  The socket below the channel of @f, -1 if there is
+ * none.
+ */
+int hybrid_flow_socket(QEMUFile *f);
+
+/* A new migration */
+void hybrid_flow_reset(void);
+
+/* A page was requested; any thread */
+void hybrid_flow_kick(void);
+
+/*
+ * Before the guest is stopped: wait until what was sent has arrived, so that
+ * the package does not queue behind it.  Bounded: it ends when nothing moves
+ * for half a second.  Migration thread, no locks held.
+ */
+void hybrid_flow_drain(MigrationState *s);
+
+/* In the handoff's wait only requested pages are sent, nothing is pushed */
+bool hybrid_src_requests_only(void);
+
+/* hybrid-push-glue.c.  A new migration */
+void hybrid_push_reset(void);
+
+/* Pages are left, and none is to be sent until it is requested */
+bool hybrid_push_idle(void);
+
+/* NULL: nothing was pushed or requested yet */
+MigrationHybridPush *hybrid_push_info(void);
+
 #endif

@@ -71,6 +71,7 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
     stat64_add(&h->pages_total, 1);
     if (requested) {
         stat64_add(&h->pages_on_demand, 1);
+        hybrid_flow_kick();     /* it may have been the last */
     } else if (h->times.package_us >= 0) {
         stat64_add(&h->pages_pushed, 1);
     }

@@ -7,11 +7,45 @@
 #include "qemu/osdep.h"
 #include "monitor/monitor.h"
 #include "qapi/error.h"
+#include "hw/qdev-properties.h"
 #include "qapi/qapi-builtin-visit.h"
+#include "qapi/qapi-visit-migration.h"
 #include "qapi/qmp/qerror.h"
 #include "qapi/visitor.h"
 #include "migration.h"
 #include "hybrid-params.h"
+
+static void get_enum(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    const Property *prop = opaque;
+    int value = *(int *)object_field_prop_ptr(obj, prop);
+
+    visit_type_enum(v, name, &value, prop->info->enum_table, errp);
+}
+
+static void set_enum(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    const Property *prop = opaque;
+
+    visit_type_enum(v, name, object_field_prop_ptr(obj, prop),
+                    prop->info->enum_table, errp);
+}
+
+static void set_default_enum(ObjectProperty *op, const Property *prop)
+{
+    object_property_set_default_str(op,
+        qapi_enum_lookup(prop->info->enum_table, prop->defval.i));
+}
+
+const PropertyInfo hybrid_prop_push_policy = {
+    .type = "MigrationHybridPushPolicy",
+    .enum_table = &MigrationHybridPushPolicy_lookup,
+    .get = get_enum,
+    .set = set_enum,
+    .set_default_value = set_default_enum,
+};
 
 bool migrate_hybrid(void)
 {
@@ -81,6 +115,7 @@ void hybrid_params_merge(MigrationHybridParameters *dest,
 #define VISIT_UINT64 visit_type_uint64
 #define VISIT_SIZE   visit_type_size
 #define VISIT_BOOL   visit_type_bool
+#define VISIT_PUSH_POLICY visit_type_MigrationHybridPushPolicy
 
 void hybrid_hmp_set_parameter(MigrationHybridParameters *params,
                               MigrationParameter param, Visitor *v,
@@ -113,9 +148,18 @@ static void print_bool(Monitor *mon, MigrationParameter param,
                    MigrationParameter_str(param), value ? "on" : "off");
 }
 
+static void print_push_policy(Monitor *mon, MigrationParameter param,
+                              MigrationHybridPushPolicy value,
+                              const char *unit)
+{
+    monitor_printf(mon, "%s: %s\n", MigrationParameter_str(param),
+                   MigrationHybridPushPolicy_str(value));
+}
+
 #define PRINT_UINT64 print_number
 #define PRINT_SIZE   print_number
 #define PRINT_BOOL   print_bool
+#define PRINT_PUSH_POLICY print_push_policy
 
 void hybrid_hmp_info_parameters(Monitor *mon,
                                 const MigrationHybridParameters *params)

@@ -17,8 +17,8 @@
  *
  * P(kind, ctype, name, NAME, option, unit, min, max, default)
  *
- *  kind    type of the QAPI member and of the property: UINT64, SIZE or
- *          BOOL.  Numbers are UINT64 even if they are small, so that
+ *  kind    type of the QAPI member and of the property: UINT64, SIZE,
+ *          BOOL, or an enumeration of ours.  Numbers are UINT64 even if they are small, so that
  *          each value out of range gets an error that names the range.
  *  ctype   what the accessor migrate_hybrid_<name>() returns; every
  *          value from min to max fits
@@ -45,7 +45,15 @@
     P(BOOL, bool, observe_only, OBSERVE_ONLY, "observe-only",           \
       "", 0, 1, false) __VA_ARGS__                                      \
     P(UINT64, uint32_t, handoff_timeout, HANDOFF_TIMEOUT,               \
-      "handoff-timeout", " ms", 100, 600000, 10000) __VA_ARGS__
+      "handoff-timeout", " ms", 100, 600000, 10000) __VA_ARGS__         \
+    P(PUSH_POLICY, MigrationHybridPushPolicy, push_policy, PUSH_POLICY, \
+      "push-policy", "", 0, MIGRATION_HYBRID_PUSH_POLICY__MAX - 1,      \
+      MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) __VA_ARGS__
+
+extern const PropertyInfo hybrid_prop_push_policy;
+#define DEFINE_PROP_PUSH_POLICY(n, s, f, def)                           \
+    DEFINE_PROP_SIGNED(n, s, f, def, hybrid_prop_push_policy,           \
+                       MigrationHybridPushPolicy)
 
 /* Rows for migration_properties[]: -global migration.x-hybrid-... */
 #define HYBRID_PROPERTY(kind, ctype, name, NAME, option, unit, min, max, def) \

@@ -69,6 +69,7 @@ void hybrid_src_reset(void)
     HybridSrc *h = &hybrid_src;
 
     hybrid_dst_forget();
+    hybrid_push_reset();
     QEMU_LOCK_GUARD(&h->lock);
     h->active = h->observe = h->agreed = h->peer_loaded = false;
     h->rp_ended = h->timed_out = h->received_known = false;
@@ -157,6 +158,7 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
     stat64_set(&h->pages_on_demand, 0);
     stat64_set(&h->pages_pushed, 0);
     hybrid_pages_init();
+    hybrid_flow_reset();
 }
 
 /* ---- phase 1 ---- */
@@ -456,6 +458,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     }
     h->action = action;
     h->completing = action == HYBRID_ACTION_COMPLETE;
+    hybrid_flow_drain(s);
     if (!h->agreed && h->completing) {
         return HYBRID_TICK_FINISH;
     }
@@ -619,6 +622,7 @@ void hybrid_src_rp_end(void)
 
 void hybrid_src_kick(void)
 {
+    hybrid_flow_kick();
     if (hybrid_src.requests_only) {
         QEMU_LOCK_GUARD(&hybrid_src.lock);
         qemu_cond_broadcast(&hybrid_src.cond);

@@ -320,6 +320,9 @@ void hybrid_src_recover(MigrationState *s)
 {
     HybridSrc *h = &hybrid_src;
 
+    if (h->active) {
+        hybrid_flow_reset();    /* another connection */
+    }
     if (!hybrid_src_agreed()) {
         return;
     }

@@ -120,8 +120,34 @@ void hybrid_src_rp_end(void);
 /* A page request was queued: the handoff's wait serves it */
 void hybrid_src_kick(void);
 
-/* In the handoff's wait only requested pages are sent, nothing is pushed */
-bool hybrid_src_requests_only(void);
+/* ---- bulk in flight in post-copy, at the source: hybrid-flow-glue.c ---- */
+
+/*
+ * So much bulk is in flight on the main channel @f that more would only
+ * delay requested pages.  Migration thread.
+ */
+bool hybrid_flow_full(QEMUFile *f);
+
+/*
+ * Wait until hybrid_flow_full(@f) is over or a page is requested.  Migration
+ * thread, no locks that the return path or the monitor need.
+ */
+void hybrid_flow_wait(QEMUFile *f);
+
+/* ---- push order, at the source: hybrid-push-glue.c ---- */
+
+/*
+ * No page is requested: where does the search for the next one begin?  May
+ * change @block and @page.  False: nothing is to be sent now.  Migration
+ * thread, bitmap_mutex held.
+ */
+bool hybrid_push_pick(RAMBlock **block, unsigned long *page);
+
+/*
+ * The destination has asked for @page; called before it is sent or queued,
+ * without bitmap_mutex.
+ */
+void hybrid_push_fault(RAMBlock *rb, unsigned long page);
 
 /* ---- pages at the source: hybrid-pages.c, hybrid-defer.c ---- */
 

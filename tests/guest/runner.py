@@ -12,6 +12,7 @@ import traceback
 import cases_end
 import cases_fail
 import cases_peer
+import cases_push
 import cases_stream
 import replay
 from hybridmig import paths
@@ -47,8 +48,8 @@ def run_case(name, case):
 
 
 def main():
-    cases = {**cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
-             **cases_fail.CASES}
+    cases = {**cases_stream.CASES, **cases_end.CASES, **cases_push.CASES,
+             **cases_peer.CASES, **cases_fail.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

@@ -80,6 +80,10 @@ def arguments(argv):
     add('--mode', choices=MODES, help='postcopy: migrate-start-postcopy is '
         'sent after the first pass (default: hybrid if the source has it)')
     add('--rate', default='1gbit', help='of the link; "unlimited" for none')
+    add('--queue-ms', type=int, default=10, metavar='N', help='what the queue '
+        'in front of the link holds, in ms of its rate (default: 10)')
+    add('--congestion', metavar='NAME', help="TCP's congestion control, say "
+        'cubic (default: what the machine uses)')
     add('--transport', choices=migrate.TRANSPORTS, default='tcp')
     add('--preempt', action='store_true', help='postcopy-preempt, both sides')
     add('--cap', action='append', default=[], metavar='NAME=on|off',
@@ -187,7 +191,8 @@ class Harness:
         config = GuestConfig(args.kernel, args.initrd, args.mem, args.smp,
                              pages, args.zero, args.untouched, args.workload,
                              args.accel, args.machine, args.qemu_arg)
-        self.pair = Pair(self.run, args.qemu, args.dst_qemu, config, args.rate)
+        self.pair = Pair(self.run, args.qemu, args.dst_qemu, config, args.rate,
+                         queue_ms=args.queue_ms, congestion=args.congestion)
         self.say(f'boot: {args.mem} MiB, {args.smp} vCPU, {pages} pages to '
                  f'check, workload "{args.workload}", link {args.rate}')
         self.pair.start()

@@ -81,6 +81,22 @@ def _plain_metrics(migration):
     ]
 
 
+def _push_rows(hybrid):
+    rows = []
+    if 'vcpu-blocked-us' in hybrid:
+        rows.append(('  vCPU blocked', ', '.join(
+            _ms(us) for us in hybrid['vcpu-blocked-us'])))
+    push = hybrid.get('push')
+    if push:
+        rows += [('  page requests', f'{push["faults"]} ({push["hits"]} hits, '
+                  f'{push["late"]} late)'),
+                 ('  push', f'{push["policy"]}: {push["bubble-pages"]} bubble, '
+                  f'{push["heat-pages"]} heat, {push["rest-pages"]} rest; '
+                  f'{push["pivots-begun"]} pivots, '
+                  f'{push["pivots-merged"]} merged, window {push["window"]}')]
+    return rows
+
+
 def six_metrics(migration):
     """Rows (metric, value) as the user reads them."""
     h = migration.hybrid()
@@ -106,6 +122,7 @@ def six_metrics(migration):
         ('degradation', '-' if 'degradation' not in h
          else f'{h["degradation"]:.2f} % of the vCPU time'),
     ]
+    rows.extend(_push_rows(h))
     if 'received' in pages:
         rows.append(('pages received', f'{pages["received"]} '
                      f'({pages.get("lost", 0)} lost on the way)'))

@@ -68,10 +68,12 @@ class Link:
     The rate is that of each direction. The queue in front of the link is
     short, as that of a network card is.
     """
-    def __init__(self, run, rate='1gbit', queue_ms=10, retries=RETRIES):
+    def __init__(self, run, rate='1gbit', queue_ms=10, retries=RETRIES,
+                 congestion=None):
         self.rate = rate_bits(rate)
         self.queue_ms = queue_ms
         self.retries = retries
+        self.congestion = congestion    # of TCP; None: the machine's
         self.names = {}
         self.cut_mode = None
         self._lock = threading.Lock()
@@ -96,6 +98,10 @@ class Link:
                     'echo 2 >/proc/sys/net/ipv4/tcp_syn_retries;'
                     'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 '
                     '2>/dev/null; :')
+            if self.congestion:
+                command('ip', 'netns', 'exec', self.names[side], 'sh', '-c',
+                        f'echo {self.congestion} '
+                        '>/proc/sys/net/ipv4/tcp_congestion_control')
             self._ip(side, 'link', 'set', 'lo', 'up')
             self._ip(side, 'addr', 'add', f'{address}/24', 'dev', DEVICE)
             self._ip(side, 'link', 'set', DEVICE, 'up')

@@ -1,0 +1,199 @@
+/*
+ * Hybrid live migration, source: the bulk that is in flight on the main
+ * channel (policy: hybrid-flow.h).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * All of it runs in the migration thread, but for hybrid_flow_kick().
+ */
+
+#include "hybrid-internal.h"
+#include "qemu/event_notifier.h"
+#include "exec/target_page.h"
+#include "io/channel-socket.h"
+#include "io/channel-tls.h"
+#include "migration.h"
+#include "migration-stats.h"
+#include "qemu-file.h"
+#include "ram.h"
+#include "trace.h"
+#include "hybrid-flow.h"
+#include "hybrid-tcp.h"
+
+/* A socket that holds no more than this does not delay the package */
+#define HYBRID_FLOW_DRAINED (4 * 4096)
+#define HYBRID_FLOW_DRAIN_STEP_US 1000
+/* The drain ends when nothing moves: what hangs is not drain's to mend */
+#define HYBRID_FLOW_DRAIN_PATIENCE_US 500000
+
+/* With nothing to push: how soon a new push policy is noticed */
+#define HYBRID_FLOW_IDLE_US 50000
+
+static struct {
+    HybridFlow policy;
+    QEMUFile *file;             /* that the policy knows; NULL: none */
+    int fd;                     /* of its socket, or -1 */
+    bool control;
+    uint64_t stop_at;           /* sent bytes up to which nobody need look */
+    int64_t traced_us;
+
+    EventNotifier kick;
+    bool kick_ready;
+    bool sleeping;              /* atomic */
+} flow;
+
+int hybrid_flow_socket(QEMUFile *f)
+{
+    QIOChannel *ioc = qemu_file_get_ioc(f);
+
+    if (object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_TLS)) {
+        ioc = QIO_CHANNEL_TLS(ioc)->master;
+    }
+    if (!object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_SOCKET)) {
+        return -1;
+    }
+    return QIO_CHANNEL_SOCKET(ioc)->fd;
+}
+
+void hybrid_flow_reset(void)
+{
+    flow.file = NULL;
+    if (!flow.kick_ready) {
+        flow.kick_ready = !event_notifier_init(&flow.kick, false);
+    }
+}
+
+/* Begin with a connection that is new: the first, or after a recovery */
+static void hybrid_flow_know(QEMUFile *f)
+{
+    HybridTcp s;
+    double bandwidth = hybrid_rounds_bandwidth(&hybrid_src.rounds);
+
+    if (f == flow.file) {
+        return;
+    }
+    flow.file = f;
+    flow.stop_at = 0;
+    flow.traced_us = 0;
+    flow.fd = hybrid_flow_socket(f);
+    /*
+     * Without acknowledgements to count there is nothing to be controlled: a
+     * UNIX socket holds few pages and does not say what lies behind it.
+     */
+    flow.control = hybrid_tcp_ask(flow.fd, &s) && s.delivered;
+    hybrid_flow_init(&flow.policy, qemu_target_page_size(), bandwidth);
+}
+
+static void hybrid_flow_trace(int64_t now_us, uint64_t queued)
+{
+    if (now_us - flow.traced_us >= 100000) {
+        flow.traced_us = now_us;
+        trace_hybrid_flow("push", flow.policy.bandwidth, flow.policy.rtt_us,
+                          hybrid_flow_limit(&flow.policy), queued);
+    }
+}
+
+bool hybrid_flow_full(QEMUFile *f)
+{
+    MigrationState *s = migrate_get_current();
+    HybridTcp sock;
+    uint64_t put, written;
+    int64_t now_us;
+
+    if (!hybrid_src.active || hybrid_src.observe ||
+        s->state != MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+        return false;
+    }
+    hybrid_flow_know(f);
+    put = qemu_file_transferred(f);
+    if (!flow.control || put < flow.stop_at ||
+        !hybrid_tcp_ask(flow.fd, &sock)) {
+        return false;
+    }
+    /* What is still in QEMU's own buffer goes out with what comes next */
+    written = stat64_get(&mig_stats.qemu_file_transferred);
+    sock.queued += put - MIN(put, written);
+    now_us = hybrid_now_us();
+    hybrid_flow_sample(&flow.policy, now_us, sock.delivered, sock.queued,
+                       sock.rtt_us);
+    hybrid_flow_trace(now_us, sock.queued);
+    flow.stop_at = put + hybrid_flow_budget(&flow.policy, sock.queued);
+    return flow.stop_at == put;
+}
+
+/* Until the connection breaks, a page is requested, or time is up */
+static void hybrid_flow_sleep(QEMUFile *f, int64_t us)
+{
+    GPollFD fds[] = {
+        { .fd = event_notifier_get_fd(&flow.kick), .events = G_IO_IN },
+        { .fd = flow.fd, .events = 0 },
+    };
+
+    if (!flow.kick_ready) {
+        g_usleep(MIN(us, 1000));
+        return;
+    }
+    qatomic_set(&flow.sleeping, true);
+    smp_mb();                   /* pairs with hybrid_flow_kick() */
+    if (!ram_postcopy_requests_pending() &&
+        qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0 && fds[1].revents) {
+        /* Nothing may be sent that would run into it */
+        qemu_file_set_error(f, -EIO);
+    }
+    qatomic_set(&flow.sleeping, false);
+    event_notifier_test_and_clear(&flow.kick);
+}
+
+void hybrid_flow_wait(QEMUFile *f)
+{
+    while (!qemu_file_get_error(f) && !ram_postcopy_requests_pending()) {
+        HybridTcp sock;
+
+        if (hybrid_push_idle()) {
+            hybrid_flow_know(f);
+            hybrid_flow_sleep(f, HYBRID_FLOW_IDLE_US);
+        } else if (!hybrid_flow_full(f)) {
+            break;
+        } else if (hybrid_tcp_ask(flow.fd, &sock)) {
+            hybrid_flow_sleep(f, hybrid_flow_wait_us(&flow.policy,
+                                                     sock.queued));
+        }
+    }
+}
+
+void hybrid_flow_kick(void)
+{
+    smp_mb();                   /* the request is queued; then look */
+    if (qatomic_read(&flow.sleeping)) {
+        event_notifier_set(&flow.kick);
+    }
+}
+
+void hybrid_flow_drain(MigrationState *s)
+{
+    QEMUFile *f = s->to_dst_file;
+    int64_t moved_us = hybrid_now_us();
+    uint64_t least;
+    HybridTcp sock;
+    int fd = hybrid_flow_socket(f);
+
+    if (qemu_fflush(f) || !hybrid_tcp_ask(fd, &sock)) {
+        return;
+    }
+    trace_hybrid_flow("drain", 0, sock.rtt_us, HYBRID_FLOW_DRAINED,
+                      sock.queued);
+    least = sock.queued;
+    while (sock.queued > HYBRID_FLOW_DRAINED && !qemu_file_get_error(f) &&
+           hybrid_now_us() - moved_us < HYBRID_FLOW_DRAIN_PATIENCE_US) {
+        g_usleep(HYBRID_FLOW_DRAIN_STEP_US);
+        if (!hybrid_tcp_ask(fd, &sock)) {
+            break;
+        }
+        if (sock.queued < least) {
+            least = sock.queued;
+            moved_us = hybrid_now_us();
+        }
+    }
+    trace_hybrid_flow("drained", 0, sock.rtt_us, HYBRID_FLOW_DRAINED,
+                      sock.queued);
+}

@@ -1,0 +1,172 @@
+/*
+ * Hybrid live migration: how much bulk may be in flight after the switch.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "hybrid-flow.h"
+
+#define SECOND_US 1000000ull
+
+/* A window is long enough to even out bursts, and a round trip at least */
+#define WINDOW_US 20000
+
+/* The time in which the link may stand still for at most that part */
+#define LOSS_US 50000
+#define LOSS_PART 100
+
+/* The most that the cushion may delay a page by, beyond the least cushion */
+#define MAX_DELAY_US 2000
+
+#define MIN_WAIT_US 20
+#define MAX_WAIT_US 10000
+
+/* With nothing known, as much as a LAN may need: a start, not for long */
+#define UNKNOWN_LIMIT (256 * 1024)
+
+void hybrid_flow_init(HybridFlow *f, uint64_t page_size, uint64_t bandwidth)
+{
+    *f = (HybridFlow) {
+        .page_size = page_size,
+        .bandwidth = bandwidth,
+        .cushion = HYBRID_FLOW_START_PAGES * page_size,
+        .rates = { bandwidth },
+        .next_rate = 1,
+        .window_us = -1,
+        .last_us = -1,
+    };
+}
+
+static uint64_t flow_bytes_in(const HybridFlow *f, uint64_t us)
+{
+    return (double)f->bandwidth * us / SECOND_US;
+}
+
+/* What a round trip without queues takes to keep the link busy */
+static uint64_t flow_needed(const HybridFlow *f)
+{
+    return flow_bytes_in(f, f->rtt_us);
+}
+
+static void flow_end_window(HybridFlow *f, int64_t now_us, uint64_t delivered)
+{
+    uint64_t elapsed_us = now_us - f->window_us;
+    uint64_t bytes = delivered - MIN(delivered, f->window_delivered);
+    uint64_t rate = (double)bytes * SECOND_US / elapsed_us;
+
+    /* A rate that the sender was the cause of is no news of the link */
+    if (!f->window_starved || rate > f->bandwidth) {
+        f->rates[f->next_rate] = rate;
+        f->next_rate = (f->next_rate + 1) % HYBRID_FLOW_WINDOWS;
+        f->bandwidth = 0;
+        for (unsigned i = 0; i < HYBRID_FLOW_WINDOWS; i++) {
+            f->bandwidth = MAX(f->bandwidth, f->rates[i]);
+        }
+    }
+    f->window_us = now_us;
+    f->window_delivered = delivered;
+    f->window_starved = false;
+}
+
+/*
+ * The sender comes back from a wait: has the link had nothing to do?  Its
+ * acknowledgements still come for a round trip, which shows how long a short
+ * break was; a long one shows in what was delivered since the last sample.
+ */
+static void flow_count_loss(HybridFlow *f, int64_t now_us, uint64_t delivered,
+                            uint64_t queued)
+{
+    uint64_t needed = flow_needed(f);
+    double us_per_byte = SECOND_US / (double)MAX(f->bandwidth, 1);
+    double busy_us, break_us;
+
+    if (queued && queued >= needed) {
+        return;
+    }
+    f->window_starved = true;
+    busy_us = (delivered - MIN(delivered, f->last_delivered)) * us_per_byte;
+    break_us = (needed - queued) * us_per_byte;
+    f->lost_us += MAX(now_us - f->last_us - busy_us, break_us);
+}
+
+static void flow_adapt_cushion(HybridFlow *f, int64_t now_us)
+{
+    uint64_t least = MAX(HYBRID_FLOW_MIN_PAGES * f->page_size,
+                         flow_needed(f) / HYBRID_FLOW_MIN_PART);
+    uint64_t most = MAX(least, flow_bytes_in(f, MAX_DELAY_US));
+    double allowed_us = (double)(now_us - f->loss_us) / LOSS_PART;
+
+    if (f->lost_us > allowed_us) {
+        f->cushion += f->cushion / 2;
+    } else if (f->lost_us < allowed_us / 2) {
+        f->cushion -= f->cushion / 8;
+    }
+    f->cushion = MIN(MAX(f->cushion, least), most);
+    f->loss_us = now_us;
+    f->lost_us = 0;
+}
+
+void hybrid_flow_sample(HybridFlow *f, int64_t now_us, uint64_t delivered,
+                        uint64_t queued, uint64_t rtt_us)
+{
+    f->rtt_us = rtt_us;
+    if (f->last_us < 0) {
+        f->loss_us = now_us;
+    } else if (f->waiting) {
+        flow_count_loss(f, now_us, delivered, queued);
+    } else if (!queued) {
+        f->window_starved = true;
+    }
+    f->waiting = false;
+    f->last_us = now_us;
+    f->last_delivered = delivered;
+    if (now_us - f->loss_us >= LOSS_US) {
+        flow_adapt_cushion(f, now_us);
+    }
+    if (f->window_us < 0 || delivered < f->window_delivered) {
+        f->window_us = now_us;
+        f->window_delivered = delivered;
+    } else if (now_us - f->window_us >=
+               MAX(WINDOW_US, (int64_t)rtt_us)) {
+        flow_end_window(f, now_us, delivered);
+    }
+}
+
+uint64_t hybrid_flow_limit(const HybridFlow *f)
+{
+    if (!f->bandwidth) {
+        return MAX(UNKNOWN_LIMIT, f->cushion);
+    }
+    return flow_needed(f) + f->cushion;
+}
+
+/* In flight at most this much when more is handed over */
+static uint64_t flow_low(const HybridFlow *f)
+{
+    return hybrid_flow_limit(f) - MAX(f->cushion / 2, f->page_size);
+}
+
+uint64_t hybrid_flow_budget(HybridFlow *f, uint64_t queued)
+{
+    if (queued <= flow_low(f)) {
+        return hybrid_flow_limit(f) - queued;
+    }
+    f->waiting = true;
+    return 0;
+}
+
+int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued)
+{
+    uint64_t low = flow_low(f);
+    double us;
+
+    if (queued <= low) {
+        return MIN_WAIT_US;
+    }
+    if (!f->bandwidth) {
+        return MAX_WAIT_US / 10;
+    }
+    us = (double)(queued - low) * SECOND_US / f->bandwidth;
+    return MIN(MAX(us, MIN_WAIT_US), MAX_WAIT_US);
+}

@@ -1,0 +1,85 @@
+/*
+ * Hybrid live migration: how much bulk may be in flight after the switch.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A requested page waits behind all that was handed to the network before
+ * it: in the socket, in the queues of the network, and on a second channel
+ * still in the latter.  TCP fills them all.  To keep a link busy, though, it
+ * takes only what the link carries in a round trip without queues; with more,
+ * nothing arrives sooner.  So the push keeps no more than
+ *
+ *     bandwidth * least round trip + cushion
+ *
+ * in flight.  Bandwidth is the highest rate of delivery of the last windows.
+ * The cushion is what the link works on while the sender sleeps.  It starts
+ * at a few pages.  When the sender comes too late (less in flight than the
+ * round trip needs) and the link has stood still for more than 1 % of the
+ * time, it grows; when it was less than half of that, it shrinks.  So a busy
+ * host, where threads wake late, gets a larger one, within limits.
+ *
+ * In flight is what was handed over and is not acknowledged.  Times are
+ * microseconds on a clock that does not go backwards, sizes bytes.  Plain
+ * data, no locks: the functions are called by one thread.
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_FLOW_H
+#define QEMU_MIGRATION_HYBRID_FLOW_H
+
+/* Windows over which the highest rate is taken */
+#define HYBRID_FLOW_WINDOWS 10
+
+/* The cushion, in pages */
+#define HYBRID_FLOW_MIN_PAGES 8
+#define HYBRID_FLOW_START_PAGES 16
+
+/*
+ * The cushion is at least this part of a round trip.  It is also how fast the
+ * limit finds a link that is faster than it was thought to be.
+ */
+#define HYBRID_FLOW_MIN_PART 16
+
+typedef struct HybridFlow {
+    uint64_t page_size;
+    uint64_t bandwidth;         /* bytes/s, 0: not known yet */
+    uint64_t rtt_us;            /* the least round trip */
+    uint64_t cushion;
+    uint64_t rates[HYBRID_FLOW_WINDOWS];
+    unsigned next_rate;
+    int64_t window_us;          /* begin of the window, -1: none yet */
+    uint64_t window_delivered;
+    bool window_starved;        /* the sender was late in this window */
+    bool waiting;               /* the last answer was to wait */
+    int64_t last_us;            /* the last sample, -1: none yet */
+    uint64_t last_delivered;
+    int64_t loss_us;            /* begin of the time that loss counts in */
+    double lost_us;             /* the link stood still for so long */
+} HybridFlow;
+
+/*
+ * @bandwidth: from what was sent before, bytes/s, 0 if unknown; it is
+ * forgotten like a measured rate.
+ */
+void hybrid_flow_init(HybridFlow *f, uint64_t page_size, uint64_t bandwidth);
+
+/*
+ * What the connection says now.  @delivered: acknowledged since it was made;
+ * @queued: in flight; @rtt_us: its least round trip so far.
+ */
+void hybrid_flow_sample(HybridFlow *f, int64_t now_us, uint64_t delivered,
+                        uint64_t queued, uint64_t rtt_us);
+
+/* How much may be in flight */
+uint64_t hybrid_flow_limit(const HybridFlow *f);
+
+/*
+ * How much may be handed over now, with @queued in flight.  0: wait for
+ * hybrid_flow_wait_us(), take a sample and ask again.  Small amounts are
+ * saved up to half a cushion, a page at least.
+ */
+uint64_t hybrid_flow_budget(HybridFlow *f, uint64_t queued);
+
+/* After a budget of 0: when it will be more, 20 us to 10 ms from now */
+int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued);
+
+#endif

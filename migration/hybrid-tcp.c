@@ -1,0 +1,72 @@
+/*
+ * Hybrid live migration: what the kernel says about a connection.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hybrid-tcp.h"
+
+#ifdef CONFIG_LINUX
+#include <sys/ioctl.h>
+#include <linux/sockios.h>
+
+/*
+ * TCP_INFO as the kernel fills it in, since 4.10.  The C library's struct is
+ * shorter, and its header excludes the kernel's.
+ */
+typedef struct KernelTcpInfo {
+    uint8_t flags[8];
+    uint32_t to_rcv_ssthresh[15];
+    uint32_t rtt_us;            /* smoothed */
+    uint32_t to_total_retrans[8];
+    uint64_t pacing_rate[2];
+    uint64_t bytes_acked;
+    uint64_t bytes_received;
+    uint32_t to_notsent_bytes[3];
+    uint32_t min_rtt_us;        /* all ones: none yet */
+} KernelTcpInfo;
+
+QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, rtt_us) != 68);
+QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, bytes_acked) != 120);
+QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, min_rtt_us) != 148);
+
+bool hybrid_tcp_ask(int fd, HybridTcp *tcp)
+{
+    KernelTcpInfo info = {};
+    socklen_t len = sizeof(info);
+    int queued;
+
+    *tcp = (HybridTcp) {};
+    if (fd < 0 || ioctl(fd, SIOCOUTQ, &queued) < 0) {
+        return false;
+    }
+    tcp->queued = queued;
+    if (!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+        len >= endof(KernelTcpInfo, min_rtt_us)) {
+        tcp->delivered = info.bytes_acked;
+        tcp->rtt_us = info.min_rtt_us == UINT32_MAX ? info.rtt_us
+                                                    : info.min_rtt_us;
+    }
+    return true;
+}
+
+bool hybrid_tcp_clamp(int fd, uint32_t bytes)
+{
+    return fd >= 0 && !setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes,
+                                  sizeof(bytes));
+}
+
+#else
+
+bool hybrid_tcp_ask(int fd, HybridTcp *tcp)
+{
+    return false;
+}
+
+bool hybrid_tcp_clamp(int fd, uint32_t bytes)
+{
+    return false;
+}
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * Hybrid live migration: what the kernel says about a connection.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_TCP_H
+#define QEMU_MIGRATION_HYBRID_TCP_H
+
+typedef struct HybridTcp {
+    uint64_t queued;            /* bytes sent that the peer has not taken */
+    uint64_t delivered;         /* bytes acknowledged; 0: not known, no TCP */
+    uint64_t rtt_us;            /* the least round trip that was seen */
+} HybridTcp;
+
+/* False, also for @fd -1, if nothing is known; a UNIX socket knows queued */
+bool hybrid_tcp_ask(int fd, HybridTcp *tcp);
+
+/*
+ * Have the peer of @fd keep no more than @bytes in flight and in our receive
+ * buffer.  False if that cannot be.
+ */
+bool hybrid_tcp_clamp(int fd, uint32_t bytes);
+
+#endif

@@ -1,0 +1,157 @@
+"""Which pages are sent after the switch, and in which order.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import time
+
+from common import HOT, audit, booted, check, equal, pages_add_up
+from hybridmig.migrate import Migration
+
+#: The rounds are cut: much is left that the guest does not touch soon.
+CUT = {'hybrid-max-precopy-bytes': 20 << 20}
+PREEMPT = {'postcopy-preempt': True}
+
+
+def _start(pair, policy, caps=None, parameters=None, **how):
+    migration = Migration(pair, parameters={
+        'hybrid-push-policy': policy, **CUT, **(parameters or {})}, **how)
+    migration.src_caps.update(caps or {})
+    migration.dst_caps.update(caps or {})
+    migration.start()
+    return migration
+
+
+def _ends(pair, migration, policy):
+    """It completes, the counters make sense, memory is right."""
+    equal(migration.wait_end(), 'completed', 'ended as')
+    h = migration.hybrid()
+    equal(h['action'], 'handoff', 'action')
+    push = h['push']
+    equal(push['policy'], policy, 'policy')
+    equal(push['remaining-pages'], 0, 'pages left')
+    check(push['faults'] >= push['hits'], f'more hits than faults: {push}')
+    check(push['faults'] >= push['late'], f'more late than faults: {push}')
+    check(h['pages']['on-demand'] <= push['faults'],
+          f'sent on demand, not asked for: {h["pages"]}, {push}')
+    ended = push['pivots-merged'] + push['pivots-retired']
+    check(0 <= push['pivots-begun'] - ended <= 8, f'pivots: {push}')
+    pages_add_up(migration)
+    audit(pair, 'dst')
+    return h
+
+
+def _order(push):
+    return push['bubble-pages'] + push['heat-pages'] + push['rest-pages']
+
+
+def _bubble(logs, workload=HOT, smp=1, caps=None, **how):
+    with booted(logs, workload, smp) as pair:
+        h = _ends(pair, _start(pair, 'bubble', caps, **how), 'bubble')
+        # What was picked is sent, but for a page that a request was first with
+        check(0 <= _order(h['push']) - h['pages']['pushed'] <=
+              h['pages']['on-demand'], f'{h["pages"]}, {h["push"]}')
+        check(h['push']['bubble-pages'] and h['push']['rest-pages'],
+              f'nothing in a bubble, or nothing else: {h["push"]}')
+
+
+def push_bubble(logs):
+    _bubble(logs)
+
+
+def push_bubble_preempt(logs):
+    _bubble(logs, caps=PREEMPT)
+
+
+def push_bubble_smp2(logs):
+    _bubble(logs, HOT + ' threads=2', 2, PREEMPT)
+
+
+def push_bubble_random(logs):
+    _bubble(logs, 'random rate=9000', caps=PREEMPT)
+
+
+def push_bubble_tls(logs):
+    _bubble(logs, transport='tls')
+
+
+def push_bubble_unix(logs):
+    """A socket that nothing is known of: no control of what is in flight."""
+    _bubble(logs, transport='unix')
+
+
+def _linear(logs, caps=None):
+    with booted(logs) as pair:
+        h = _ends(pair, _start(pair, 'linear', caps), 'linear')
+        equal(_order(h['push']), 0, 'pages that policy bubble picked')
+        check(h['pages']['pushed'], 'nothing was pushed')
+
+
+def push_linear(logs):
+    _linear(logs)
+
+
+def push_linear_preempt(logs):
+    _linear(logs, PREEMPT)
+
+
+def _on_demand(logs, then, caps=None):
+    """Nothing but requested pages, until another policy is set."""
+    with booted(logs) as pair:
+        migration = _start(pair, 'on-demand', caps)
+        check(migration.wait_phase('paging'), 'no handoff')
+        served = 0
+        deadline = time.monotonic() + 30
+        while served < 200:
+            check(time.monotonic() < deadline, f'only {served} pages served')
+            pages = migration.hybrid()['pages']
+            served = pages['on-demand']
+            equal(pages['pushed'], 0, 'pages pushed')
+        check(migration.hybrid()['push']['remaining-pages'], 'nothing is left')
+        equal(migration.info()['status'], 'postcopy-active', 'status')
+        pair.src.set_parameters({'hybrid-push-policy': then})
+        h = _ends(pair, migration, then)
+        check(h['pages']['pushed'], 'nothing was pushed')
+
+
+def push_on_demand_linear(logs):
+    _on_demand(logs, 'linear')
+
+
+def push_on_demand_bubble_preempt(logs):
+    _on_demand(logs, 'bubble', PREEMPT)
+
+
+def push_changes(logs):
+    """Any policy after any other, while the guest runs on."""
+    with booted(logs, rate='100mbit') as pair:
+        migration = _start(pair, 'bubble')
+        check(migration.wait_phase('paging'), 'no handoff')
+        for policy in ('linear', 'on-demand', 'bubble', 'on-demand',
+                       'linear', 'bubble'):
+            pair.src.set_parameters({'hybrid-push-policy': policy})
+            equal(migration.hybrid()['push']['policy'], policy, 'policy')
+        _ends(pair, migration, 'bubble')
+
+
+def push_on_demand_lost(logs):
+    """With nothing to send, a broken connection is noticed all the same."""
+    with booted(logs) as pair:
+        migration = _start(pair, 'on-demand')
+        check(migration.wait_phase('paging'), 'no handoff')
+        pair.link.cut('reset')
+        check(migration.wait_status('src', 'postcopy-paused', timeout=30),
+              'the source does not pause')
+        check(migration.wait_status('dst', 'postcopy-paused', timeout=30),
+              'the destination does not pause')
+        pair.link.heal()
+        pair.src.set_parameters({'hybrid-push-policy': 'bubble'})
+        migration.recover()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    push_bubble, push_bubble_preempt, push_bubble_smp2, push_bubble_random,
+    push_bubble_tls, push_bubble_unix, push_linear, push_linear_preempt,
+    push_on_demand_linear, push_on_demand_bubble_preempt, push_changes,
+    push_on_demand_lost)}

@@ -1,0 +1,444 @@
+/*
+ * The order in which pages are pushed.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "hybrid-osdep.h"
+#include "hybrid-push.h"
+
+#define WORD (8 * sizeof(unsigned long))
+#define CHUNK 512
+
+typedef struct Memory {
+    unsigned n;
+    HybridPushBlock blocks[4];
+    unsigned long *bits[4];
+    uint16_t *heat[4];
+    HybridPush *push;
+    int64_t now_us;
+} Memory;
+
+static bool dirty(Memory *m, unsigned block, uint64_t page)
+{
+    return m->bits[block][page / WORD] >> page % WORD & 1;
+}
+
+static void set(Memory *m, unsigned block, uint64_t page, bool on)
+{
+    unsigned long bit = 1ul << page % WORD;
+
+    if (on) {
+        m->bits[block][page / WORD] |= bit;
+    } else {
+        m->bits[block][page / WORD] &= ~bit;
+    }
+}
+
+static void add_block(Memory *m, uint64_t pages, uint32_t ratio)
+{
+    unsigned n = m->n++;
+
+    m->bits[n] = g_new0(unsigned long, pages / WORD + 1);
+    m->heat[n] = g_new0(uint16_t, pages / CHUNK + 1);
+    m->blocks[n] = (HybridPushBlock) {
+        .dirty = m->bits[n], .pages = pages, .ratio = ratio,
+        .heat = m->heat[n],
+    };
+}
+
+static void start(Memory *m)
+{
+    m->push = hybrid_push_new(m->blocks, m->n, CHUNK);
+}
+
+static void end(Memory *m)
+{
+    hybrid_push_free(m->push);
+    for (unsigned i = 0; i < m->n; i++) {
+        g_free(m->bits[i]);
+        g_free(m->heat[i]);
+    }
+}
+
+static uint64_t left(Memory *m)
+{
+    uint64_t sum = 0;
+
+    for (unsigned b = 0; b < m->n; b++) {
+        for (uint64_t i = 0; i < m->blocks[b].pages; i++) {
+            sum += dirty(m, b, i);
+        }
+    }
+    return sum;
+}
+
+static void fill(Memory *m, unsigned block, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        set(m, block, from++, true);
+    }
+}
+
+/* Send the host page of @page, as ram_save_host_page() does: from @page on */
+static unsigned send_host_page(Memory *m, unsigned block, uint64_t page)
+{
+    const HybridPushBlock *b = &m->blocks[block];
+    uint64_t stop = MIN((page / b->ratio + 1) * b->ratio, b->pages);
+    unsigned sent = 0;
+
+    for (; page < stop; page++) {
+        sent += dirty(m, block, page);
+        set(m, block, page, false);
+    }
+    return sent;
+}
+
+/* A fault that is served at once */
+static void fault(Memory *m, unsigned block, uint64_t page)
+{
+    const HybridPushBlock *b = &m->blocks[block];
+
+    hybrid_push_note_fault(m->push, block, page, m->now_us);
+    send_host_page(m, block, page / b->ratio * b->ratio);
+}
+
+/* What is picked must be dirty, and the first such of its host page */
+static HybridPushKind pick(Memory *m, unsigned *block, uint64_t *page)
+{
+    HybridPushKind kind = hybrid_push_next(m->push, block, page, m->now_us);
+    const HybridPushBlock *b;
+
+    if (kind != HYBRID_PUSH_NONE) {
+        g_assert_cmpuint(*block, <, m->n);
+        b = &m->blocks[*block];
+        g_assert_cmpuint(*page, <, b->pages);
+        g_assert_true(dirty(m, *block, *page));
+        for (uint64_t i = *page / b->ratio * b->ratio; i < *page; i++) {
+            g_assert_false(dirty(m, *block, i));
+        }
+    }
+    return kind;
+}
+
+static HybridPushKind push_one(Memory *m, unsigned *block, uint64_t *page)
+{
+    HybridPushKind kind = pick(m, block, page);
+
+    if (kind != HYBRID_PUSH_NONE) {
+        g_assert_cmpuint(send_host_page(m, *block, *page), >, 0);
+    }
+    return kind;
+}
+
+static HybridPushStats stats(Memory *m)
+{
+    HybridPushStats s;
+
+    hybrid_push_stats(m->push, &s);
+    return s;
+}
+
+static void test_empty(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page;
+
+    start(&m);
+    g_assert_cmpint(pick(&m, &block, &page), ==, HYBRID_PUSH_NONE);
+    end(&m);
+
+    m = (Memory) {};
+    add_block(&m, 1000, 1);
+    add_block(&m, 0, 1);
+    start(&m);
+    fault(&m, 0, 999);
+    fault(&m, 0, 0);
+    g_assert_cmpint(pick(&m, &block, &page), ==, HYBRID_PUSH_NONE);
+    g_assert_cmpuint(stats(&m).late, ==, 2);
+    end(&m);
+}
+
+/* Around the fault, on both sides in turn */
+static void test_both_sides(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page, low = 500, high = 500;
+
+    add_block(&m, 1000, 1);
+    fill(&m, 0, 0, 1000);
+    start(&m);
+    fault(&m, 0, 500);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_BUBBLE);
+        g_assert_true(page == low - 1 || page == high + 1);
+        low = MIN(low, page);
+        high = MAX(high, page);
+    }
+    g_assert_cmpuint(low, ==, 496);
+    g_assert_cmpuint(high, ==, 504);
+    end(&m);
+}
+
+/* A guest that writes upward, faster than the link: little else is sent */
+static void sequential(int step)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page, at = step > 0 ? 1000 : 39000, faults = 0;
+
+    add_block(&m, 40000, 1);
+    fill(&m, 0, 0, 40000);
+    start(&m);
+    for (int i = 0, waits = 0; i < 30000; i++) {
+        /* It writes twice what the link carries, a page each time */
+        for (int n = 0; n < 2 && !waits && !dirty(&m, 0, at); n++) {
+            at += step;
+        }
+        if (!waits && dirty(&m, 0, at)) {
+            fault(&m, 0, at);
+            faults++;
+            waits = 10;
+        } else {
+            push_one(&m, &block, &page);
+            waits -= waits > 0;
+        }
+        m.now_us += 33;
+    }
+    g_test_message("step %d: %" PRIu64 " faults, at %" PRIu64 ", window %u",
+                   step, faults, at, stats(&m).window);
+    /* It can get no further than 30000 pages */
+    g_assert_cmpuint(faults, <, 1600);
+    g_assert_cmpuint(ABS((int64_t)at - (step > 0 ? 1000 : 39000)), >, 27000);
+    g_assert_cmpuint(stats(&m).begun, ==, 1);
+    end(&m);
+}
+
+static void test_sequential(void)
+{
+    sequential(1);
+    sequential(-1);
+}
+
+/* Faults anywhere: bubbles stop to be begun with a window */
+static void test_random_access(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page;
+    HybridPushStats s, before;
+
+    add_block(&m, 1000000, 1);
+    fill(&m, 0, 0, 1000000);
+    start(&m);
+    for (int i = 0; i < 2000; i++) {
+        if (i == 1000) {
+            before = stats(&m);
+        }
+        fault(&m, 0, g_test_rand_int_range(0, 1000000));
+        for (int n = 0; n < 10; n++) {
+            g_assert_cmpint(push_one(&m, &block, &page), !=,
+                            HYBRID_PUSH_NONE);
+        }
+        m.now_us += 400;
+    }
+    s = stats(&m);
+    g_assert_cmpuint(s.hit_percent, <, 10);
+    g_assert_cmpuint(s.picked[HYBRID_PUSH_BUBBLE] -
+                     before.picked[HYBRID_PUSH_BUBBLE], <, 400);
+    g_assert_cmpuint(s.live, <=, HYBRID_PUSH_PIVOTS);
+    g_assert_cmpuint(s.begun, ==, s.live + s.merged + s.retired);
+    end(&m);
+}
+
+/* Several places at once: each gets its share, the stalest makes room */
+static void test_pivots(void)
+{
+    Memory m = {};
+    unsigned block, count[HYBRID_PUSH_PIVOTS + 1] = {};
+    uint64_t page;
+
+    add_block(&m, 100000, 1);
+    fill(&m, 0, 0, 100000);
+    start(&m);
+    for (int i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
+        fault(&m, 0, 5000 + i * 10000);
+        m.now_us++;
+    }
+    for (int i = 0; i < HYBRID_PUSH_PIVOTS * 8; i++) {
+        push_one(&m, &block, &page);
+        count[page / 10000]++;
+    }
+    for (int i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
+        g_assert_cmpuint(count[i], >=, 6);
+    }
+    /* The first one had no hit for the longest time */
+    fault(&m, 0, 95000);
+    g_assert_cmpuint(stats(&m).retired, ==, 1);
+    g_assert_cmpuint(stats(&m).live, ==, HYBRID_PUSH_PIVOTS);
+    g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_BUBBLE);
+    g_assert_cmpuint(page / 10000, ==, 9);
+    end(&m);
+}
+
+static void test_merge(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page;
+
+    add_block(&m, 10000, 1);
+    fill(&m, 0, 0, 10000);
+    start(&m);
+    fault(&m, 0, 5000);
+    fault(&m, 0, 5020);
+    g_assert_cmpuint(stats(&m).live, ==, 1);    /* near: the same bubble */
+    fault(&m, 0, 5100);
+    g_assert_cmpuint(stats(&m).live, ==, 2);
+    for (int i = 0; i < 40; i++) {
+        fault(&m, 0, 5021 + i * 2);             /* it grows */
+        for (int n = 0; n < 4; n++) {
+            push_one(&m, &block, &page);
+        }
+    }
+    g_assert_cmpuint(stats(&m).live, ==, 1);
+    g_assert_cmpuint(stats(&m).merged, ==, 1);
+    end(&m);
+}
+
+/* Where nothing happens any more, a bubble ends */
+static void test_retire(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page;
+
+    add_block(&m, 10000, 1);
+    fill(&m, 0, 0, 10000);
+    start(&m);
+    fault(&m, 0, 5000);
+    for (int i = 0; i < 2 * HYBRID_PUSH_NEW_WINDOW; i++) {
+        g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_BUBBLE);
+    }
+    g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_REST);
+    g_assert_cmpuint(stats(&m).live, ==, 1);
+    m.now_us += 1000000;
+    g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_REST);
+    g_assert_cmpuint(stats(&m).live, ==, 0);
+    g_assert_cmpuint(stats(&m).retired, ==, 1);
+    end(&m);
+}
+
+static void test_heat(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page;
+
+    add_block(&m, 8 * CHUNK, 1);
+    add_block(&m, 8 * CHUNK, 1);
+    fill(&m, 0, 0, 8 * CHUNK);
+    fill(&m, 1, 0, 8 * CHUNK);
+    m.heat[0][5] = 3;
+    m.heat[1][2] = 9;
+    m.heat[1][4] = 3;
+    start(&m);
+    for (int i = 0; i < 3 * CHUNK; i++) {
+        static const struct { unsigned block, chunk; } order[] = {
+            { 1, 2 }, { 0, 5 }, { 1, 4 },
+        };
+
+        g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_HEAT);
+        g_assert_cmpuint(block, ==, order[i / CHUNK].block);
+        g_assert_cmpuint(page, ==, order[i / CHUNK].chunk * CHUNK + i % CHUNK);
+    }
+    g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_REST);
+    g_assert_cmpuint(block, ==, 0);
+    g_assert_cmpuint(page, ==, 0);
+    end(&m);
+}
+
+/*
+ * Any memory, any faults, pages that others send, pages that come back (a
+ * recovery): never a clean page, never part of a host page, and in the end
+ * nothing is left.
+ */
+static void test_property(void)
+{
+    static const uint32_t ratios[] = { 1, 1, 2, 8, 512 };
+
+    for (int run = 0; run < 300; run++) {
+        Memory m = {};
+        unsigned n = g_test_rand_int_range(1, 5), block;
+        uint64_t page, total, sent = 0, bound;
+        HybridPushStats s;
+
+        for (unsigned i = 0; i < n; i++) {
+            add_block(&m, g_test_rand_int_range(1, 3000),
+                      ratios[g_test_rand_int_range(0, 5)]);
+            for (uint64_t j = 0; j < m.blocks[i].pages; j++) {
+                if (g_test_rand_int_range(0, 3)) {
+                    set(&m, i, j, true);
+                }
+            }
+            for (uint64_t c = 0; c * CHUNK < m.blocks[i].pages; c++) {
+                m.heat[i][c] = g_test_rand_int_range(0, 4);
+            }
+        }
+        start(&m);
+        for (int step = 0; step < 2000; step++) {
+            unsigned b = g_test_rand_int_range(0, n);
+            uint64_t at = g_test_rand_int_range(0, m.blocks[b].pages);
+
+            m.now_us += g_test_rand_int_range(0, 5000);
+            switch (g_test_rand_int_range(0, 8)) {
+            case 0:
+                fault(&m, b, at);
+                break;
+            case 1:             /* a run of faults */
+                for (int i = 0; i < 10 && at + i < m.blocks[b].pages; i++) {
+                    fault(&m, b, at + i);
+                }
+                break;
+            case 2:
+                set(&m, b, at, true);
+                break;
+            case 3:             /* sent by another thread */
+                set(&m, b, at, false);
+                break;
+            default:
+                push_one(&m, &block, &page);
+                break;
+            }
+        }
+        total = bound = left(&m);
+        while (push_one(&m, &block, &page) != HYBRID_PUSH_NONE) {
+            sent++;
+            g_assert_cmpuint(sent, <=, bound);
+        }
+        g_assert_cmpuint(left(&m), ==, 0);
+        g_assert_true(total == 0 || sent > 0);
+        s = stats(&m);
+        g_assert_cmpuint(s.begun, ==, s.live + s.merged + s.retired);
+        g_assert_cmpuint(s.hits, <=, s.faults);
+        g_assert_cmpuint(s.late, <=, s.faults);
+        end(&m);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/push/empty", test_empty);
+    g_test_add_func("/push/both-sides", test_both_sides);
+    g_test_add_func("/push/sequential", test_sequential);
+    g_test_add_func("/push/random-access", test_random_access);
+    g_test_add_func("/push/pivots", test_pivots);
+    g_test_add_func("/push/merge", test_merge);
+    g_test_add_func("/push/retire", test_retire);
+    g_test_add_func("/push/heat", test_heat);
+    g_test_add_func("/push/property", test_property);
+    return g_test_run();
+}
