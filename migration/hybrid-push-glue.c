@@ -17,6 +17,7 @@
 #include "exec/target_page.h"
 #include "migration.h"
 #include "ram.h"
+#include "hybrid-pages.h"
 #include "hybrid-params.h"
 #include "hybrid-push.h"
 
@@ -62,8 +63,10 @@ static void hybrid_push_begin(void)
         blocks[i].dirty = rb->bmap;
         blocks[i].pages = rb->used_length >> qemu_target_page_bits();
         blocks[i].ratio = qemu_ram_pagesize(rb) >> qemu_target_page_bits();
+        blocks[i].heat = rb->hybrid ? rb->hybrid->heat.chunk : NULL;
     }
-    push.policy = hybrid_push_new(blocks, push.blocks->len, 1);
+    push.policy = hybrid_push_new(blocks, push.blocks->len,
+                                  HYBRID_HOT_CHUNK);
 }
 
 static bool hybrid_pushing(void)
