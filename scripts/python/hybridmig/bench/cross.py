@@ -10,7 +10,7 @@ DOWNTIME_MS, DOWNTIME_SHARE = 10, 0.1
 SILENCE_MS = 250        # by how much the silence may be longer
 TOTAL_S, TOTAL_SHARE = 0.25, 0.05
 WIRE_LESS, WIRE_MORE = 0.98, 1.12   # TCP, IP and Ethernet headers; repeats
-LOST_S, LOST_SHARE = 0.3, 0.5
+LOST_S, LOST_SHARE = 0.3, 0.3
 
 
 def qemu_figures(migration):

@@ -10,7 +10,7 @@ import time
 from .. import paths
 from ..net import Link
 from ..runs import Run
-from . import builds, host, links, matrix, metrics, store, warm
+from . import builds, drivers, host, links, matrix, metrics, store, warm
 from .cell import Cell, CellRun, unavailable
 from .techniques import BY_NAME as TECHNIQUES
 from .workloads import BY_NAME as WORKLOADS

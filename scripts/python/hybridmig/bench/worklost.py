@@ -7,8 +7,8 @@ after the end from which on the rate is back, work lost is
     (r * elapsed time - work done) / r
 
 in seconds: so long would the undisturbed guest have worked for what is
-missing. The rate is back where the mean over BACK_POINTS reports is at least
-BACK_SHARE of r. All times are the host's, since the guest's clock stands still
+missing. The rate is back where a report and the mean over BACK_POINTS reports
+that begin with it are at least BACK_SHARE of r. All times are the host's, since the guest's clock stands still
 with the guest. Work that a paced guest makes up for before its rate is back
 counts; what it does faster than before afterwards does not.
 
@@ -65,8 +65,8 @@ def _back_at(points, first, end, rate):
         window = points[i:i + BACK_POINTS]
         span = window[-1][0] - begin
         mean = sum(done for _, done in window) / span
-        if mean >= BACK_SHARE * rate and \
-           window[0][1] >= BACK_SHARE * rate * (window[0][0] - begin) / 2:
+        own = window[0][1] / (window[0][0] - begin)
+        if min(mean, own) >= BACK_SHARE * rate:
             return begin
     return None
 
