@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The test guest: Debian's cloud kernel and an initramfs with one program.
+# The test guest: Debian's cloud kernel and an initramfs with one program; and
+# the small programs that tests and harness run beside it.
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 GUEST=$BUILD/guest
@@ -37,7 +38,18 @@ guest_initrd() {
     stamp_write "$GUEST/initrd.stamp" "$hash"
 }
 
+# The program that carries a link with delay.
+build_link() {
+    local source=$ROOT/scripts/link/delay.c program=$BUILD/tools/delay-link
+    [ ! "$program" -nt "$source" ] || return 0
+    step "build the link with delay"
+    mkdir -p "$BUILD/tools"
+    gcc -O2 -g -Wall -o "$program.tmp" "$source"
+    mv "$program.tmp" "$program"
+}
+
 build_guest() {
+    build_link
     guest_kernel
     guest_initrd
 }

@@ -11,6 +11,7 @@ import traceback
 
 import cases_end
 import cases_fail
+import cases_link
 import cases_peer
 import cases_stream
 import replay
@@ -47,7 +48,7 @@ def run_case(name, case):
 
 
 def main():
-    cases = {**cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
+    cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
              **cases_fail.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')

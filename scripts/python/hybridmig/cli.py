@@ -80,6 +80,8 @@ def arguments(argv):
     add('--mode', choices=MODES, help='postcopy: migrate-start-postcopy is '
         'sent after the first pass (default: hybrid if the source has it)')
     add('--rate', default='1gbit', help='of the link; "unlimited" for none')
+    add('--delay', type=float, default=0, metavar='MS',
+        help='of the link, one way (default: none)')
     add('--transport', choices=migrate.TRANSPORTS, default='tcp')
     add('--preempt', action='store_true', help='postcopy-preempt, both sides')
     add('--cap', action='append', default=[], metavar='NAME=on|off',
@@ -187,9 +189,11 @@ class Harness:
         config = GuestConfig(args.kernel, args.initrd, args.mem, args.smp,
                              pages, args.zero, args.untouched, args.workload,
                              args.accel, args.machine, args.qemu_arg)
-        self.pair = Pair(self.run, args.qemu, args.dst_qemu, config, args.rate)
+        self.pair = Pair(self.run, args.qemu, args.dst_qemu, config, args.rate,
+                         delay_ms=args.delay)
         self.say(f'boot: {args.mem} MiB, {args.smp} vCPU, {pages} pages to '
-                 f'check, workload "{args.workload}", link {args.rate}')
+                 f'check, workload "{args.workload}", link {args.rate}' +
+                 (f', {args.delay:g} ms one way' if args.delay else ''))
         self.pair.start()
         if self.mode is None:
             known = self.pair.src.capabilities()

@@ -13,7 +13,8 @@ from .net import Link
 class Pair:
     """Boots the guest at "src" and has "dst" wait for it."""
     def __init__(self, run, src_binary, dst_binary=None, config=None,
-                 rate='1gbit', src_extra=(), dst_extra=(), link_args=None):
+                 rate='1gbit', src_extra=(), dst_extra=(), delay_ms=0,
+                 queue_ms=10):
         self.run = run
         self.config = config or GuestConfig()
         self.binaries = {'src': src_binary, 'dst': dst_binary or src_binary}
@@ -22,7 +23,7 @@ class Pair:
         self.console = Console(os.path.join(run.folder, 'serial.log'))
         run.callback(self.console.close)
         run.callback(self._write_events)
-        self.link = Link(run, rate, **(link_args or {}))
+        self.link = Link(run, rate, queue_ms, delay_ms)
         self.guests = []        # all that there were, also those replaced
         self.src = self._guest('src')
         self.dst = self._guest('dst')

@@ -27,6 +27,11 @@ def initrd():
     return os.path.join(BUILD, 'guest', 'initrd.gz')
 
 
+def tool(name):
+    """A small program of the project, compiled by the set-up."""
+    return os.path.join(BUILD, 'tools', name)
+
+
 def need_file(path, what):
     if not os.path.isfile(path):
         raise SetupError(f'{what} not found: {path}\n'
