@@ -146,11 +146,9 @@ class CellRun:
                  for side in ('src', 'dst')]
         if self.settings.fault_trace:
             names[1] += observe.trace_arguments()
-        arguments = self.link.arguments()
-        rate = arguments.pop('rate')
-        self.pair = Pair(run, self.binary, config=self.config, rate=rate,
+        self.pair = Pair(run, self.binary, config=self.config,
                          src_extra=names[0], dst_extra=names[1],
-                         link_args=arguments)
+                         **self.link.arguments())
         self.pair.start(timeout=120)
         if self.probe:
             self.probe.begin(self.pair)
@@ -218,9 +216,10 @@ class CellRun:
                 'resume': resume.time + self.shift,
                 'end': max(done.time, resume.time) + self.shift}
 
-    def _points(self, outside=None):
-        if outside and outside.get('done'):
-            return [tuple(point) for point in outside['done']]
+    def _points(self):
+        done = self.probe.done() if self.probe else []
+        if done:
+            return [tuple(point) for point in done]
         return [(line.at, line.number_of('done')) for line in self._reports()]
 
     def _wait_back(self, end):
@@ -241,7 +240,7 @@ class CellRun:
 
     def _measure(self, times, until, cpu, sent, outside):
         """Fill in the figures and the raw series they come from."""
-        points = self._points(outside)
+        points = self._points()
         lost = worklost.work_lost(points, self.window, self.start,
                                   times['end'])
         back = lost.until if lost else times['end']

@@ -14,7 +14,7 @@ from ..net import rate_bits
 PAGE_BYTES = 4096 + 8
 #: What has to pass, as a share of the rate; TCP's own headers are 4 %.
 LEAST, MOST = 0.90, 1.02
-QUEUE_MS = 10
+TRIES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class BenchLink:
     rate: str
     pages: int          # of the guest's set: some seconds of copying
     delay_ms: int = 0
+    queue_ms: int = 10
     warm: bool = False  # needs warm host memory: a CPU benchmark
 
     @property
@@ -40,14 +41,12 @@ class BenchLink:
 
     def arguments(self):
         """For net.Link."""
-        how = {'rate': self.rate, 'queue_ms': QUEUE_MS}
-        if self.delay_ms:
-            how['delay_ms'] = self.delay_ms
-        return how
+        return {'rate': self.rate, 'queue_ms': self.queue_ms,
+                'delay_ms': self.delay_ms}
 
     def text(self):
         delay = f', {self.delay_ms} ms one way' if self.delay_ms else ''
-        queue = f', queue {QUEUE_MS} ms' if self.bits else ''
+        queue = f', queue {self.queue_ms} ms' if self.bits else ''
         return f'{self.rate}{delay}{queue}'
 
 
@@ -55,7 +54,8 @@ LINKS = [
     BenchLink('1gbit', '1gbit', 131072),
     BenchLink('10gbit', '10gbit', 262144),
     BenchLink('unlimited', 'unlimited', 262144, warm=True),
-    BenchLink('wan', '200mbit', 49152, delay_ms=20),
+    # A queue as long as a round trip, as routers have.
+    BenchLink('wan', '200mbit', 49152, delay_ms=20, queue_ms=40),
     BenchLink('slow', '100mbit', 24576),
 ]
 BY_NAME = {link.name: link for link in LINKS}
@@ -132,11 +132,20 @@ def judge(spec, bits, rtt):
 
 
 def check(run, spec, make_link):
-    """Transfer something over the link; returns what was measured."""
+    """Transfer something over the link; returns what was measured.
+
+    Some tries, for another process may have had the CPU just then.
+    """
     link = make_link(run, **spec.arguments())
-    rtt = round_trip_ms(link)
-    bits = transfer_rate(link, 3.0 if spec.delay_ms else 1.0)
-    judge(spec, bits, rtt)
+    for left in reversed(range(TRIES)):
+        rtt = round_trip_ms(link)
+        bits = transfer_rate(link, 3.0 if spec.delay_ms else 1.0)
+        try:
+            judge(spec, bits, rtt)
+            break
+        except LinkError:
+            if not left:
+                raise
     return {'mbit_s': round(bits / 1e6, 1), 'round_trip_ms': round(rtt, 3)}
 
 

@@ -28,6 +28,14 @@ class Probe:
         """The guest runs: start, and return when it is in full swing."""
         raise NotImplementedError
 
+    def done(self):
+        """[(time, units of work since the entry before)] up to now.
+
+        This is the guest's work, where its own program does none: the rate
+        that has to come back, and what work lost is counted in.
+        """
+        return []
+
     def end(self):
         """Stop, check what can be checked, and return a dictionary.
 
@@ -35,8 +43,6 @@ class Probe:
         text:    what was checked, in one line
         errors:  list of (time, text): requests that failed
         latency: list of (time of the answer, seconds it took)
-        done:    list of (time, units of work since the entry before); this
-                 is the guest's work, where the guest does no other
         """
         raise NotImplementedError
 
