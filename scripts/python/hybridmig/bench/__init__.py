@@ -16,7 +16,7 @@ Layers, each using only those above it:
     matrix      which cells, in which order, and how long they take
     stats       medians, spread, and what is a change beyond noise
     tables      rows of text for the report and the documents
-    pictures    the plots
+    pictures    the plots; overview: one for each link
     report      one HTML file; docs: docs/results.md
     cli         the program
     warm        the helper that keeps the host's free memory warm

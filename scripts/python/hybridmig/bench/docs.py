@@ -5,7 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 
 from .. import paths
-from . import report, stats, tables
+from . import overview, report, stats, tables
 
 INTRO = '''# Results
 
@@ -58,6 +58,11 @@ def text(results, found, drawn, folder):
     bad = report.warnings(results)
     if bad:
         parts.append('Not as it should be:\n\n' + _bullets(bad) + '\n')
+    for link in overview.links_of(found):
+        if link in drawn:
+            title = f'All techniques and workloads, link {link}'
+            parts.append(f'## {title}\n\n![{title}]({folder}/'
+                         f'{os.path.basename(drawn[link])})\n')
     for key, group in found.items():
         title = report.group_title(key)
         parts.append(f'## {title}\n')

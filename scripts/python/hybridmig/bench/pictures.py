@@ -12,17 +12,18 @@ PHASES = (('at the source', '#9ecae1'), ('stopped', '#cb181d'),
 NAMES = [technique.name for technique in techniques.TECHNIQUES]
 
 
-def _pyplot():
+def pyplot():
+    """matplotlib.pyplot; imported late, as few need it."""
     import matplotlib
     matplotlib.use('Agg')
-    from matplotlib import pyplot
-    return pyplot
+    from matplotlib import pyplot as plot
+    return plot
 
 
 def color(name):
     """The same for a technique in all pictures."""
     index = NAMES.index(name) if name in NAMES else len(NAMES)
-    return _pyplot().get_cmap('tab20')(index % 20)
+    return pyplot().get_cmap('tab20')(index % 20)
 
 
 def drawable(group):
@@ -73,8 +74,8 @@ def group_picture(group, title, path):
     cells = drawable(group)
     if not cells:
         return None
-    pyplot = _pyplot()
-    fig, (top, bottom) = pyplot.subplots(
+    plot = pyplot()
+    fig, (top, bottom) = plot.subplots(
         2, 1, sharex=True, figsize=(10, 4 + 0.26 * len(cells)), dpi=100,
         gridspec_kw={'height_ratios': [3.2, 0.8 + 0.26 * len(cells)]})
     for name, record in cells:
@@ -98,14 +99,14 @@ def group_picture(group, title, path):
                   'square: the migration is done)', fontsize=9)
     if top.lines:
         top.legend(loc='center left', bbox_to_anchor=(1, 0.5), fontsize=7)
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=shade)
+    handles = [plot.Rectangle((0, 0), 1, 1, color=shade)
                for _, shade in PHASES] + \
-              [pyplot.Rectangle((0, 0), 1, 1, color='black')]
+              [plot.Rectangle((0, 0), 1, 1, color='black')]
     bottom.legend(handles, [text for text, _ in PHASES] +
                   ['guest silent for 30 ms or more'], fontsize=7,
                   loc='center left', bbox_to_anchor=(1, 0.5))
     bottom.set_xlabel('seconds since the migration began')
     fig.tight_layout()
     fig.savefig(path)
-    pyplot.close(fig)
+    plot.close(fig)
     return path

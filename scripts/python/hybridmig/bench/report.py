@@ -6,7 +6,7 @@ import base64
 import html
 import os
 
-from . import links, metrics, pictures, stats, tables, workloads
+from . import links, metrics, overview, pictures, stats, tables, workloads
 from .metrics import METRICS
 
 STYLE = '''
@@ -37,9 +37,12 @@ def file_name(group):
 
 
 def draw_all(found, folder):
-    """{group: path of its picture}."""
+    """{group, or name of a link: path of its picture}."""
     os.makedirs(folder, exist_ok=True)
     drawn = {}
+    for link in overview.links_of(found):
+        drawn[link] = overview.picture(
+            found, link, os.path.join(folder, f'overview_{link}.png'))
     for key, group in found.items():
         path = pictures.group_picture(group, group_title(key),
                                       os.path.join(folder, file_name(key)))
@@ -116,6 +119,10 @@ def body(results, found, drawn):
         parts += ['<p class="bad">Not as it should be:</p>',
                   _list(bad, 'bad')]
     parts += ['<h2>Made on</h2>', _list(machine_lines(results))]
+    for link in overview.links_of(found):
+        title = f'All techniques and workloads, link {link}'
+        parts += [f'<h2>{html.escape(title)}</h2>',
+                  _picture(drawn[link], title)]
     for key, group in found.items():
         title = group_title(key)
         parts.append(f'<h2>{html.escape(title)}</h2>')
