@@ -62,7 +62,7 @@ def picture(found, link, path):
     first = grid(found, link, SHOWN[0])
     wide, high = len(first[1]), len(first[0])
     fig, panels = pyplot.subplots(
-        2, 3, figsize=(4.5 + 2.1 * wide, 2.4 + 0.5 * high), dpi=100,
+        3, 2, figsize=(3.5 + 1.15 * wide, 3 + 0.72 * high), dpi=100,
         sharex=True, sharey=True, squeeze=False)
     colors = pyplot.get_cmap('RdYlGn_r').copy()
     colors.set_bad('#e0e0e0')

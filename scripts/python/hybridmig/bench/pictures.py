@@ -81,8 +81,9 @@ def group_picture(group, title, path):
     for name, record in cells:
         times, work = rates(record)
         if any(work):
-            top.step(times, work, where='pre', linewidth=1.1, label=name,
-                     color=color(name))
+            ours = record['settings'].get('build') == techniques.PATCHED
+            top.step(times, work, where='pre', label=name, color=color(name),
+                     linewidth=1.8 if ours else 1, zorder=3 if ours else 2)
             for moment in ('stop', 'end'):
                 at = record['raw']['times'][moment]
                 if at is not None:
