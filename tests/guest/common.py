@@ -38,10 +38,10 @@ def equal(got, wanted, what):
 
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
-           rate='400mbit'):
+           rate='400mbit', mem=160, **config):
     """A guest that runs; the logs are kept if the test fails."""
-    config = GuestConfig(mem=160, smp=smp, pages=PAGES, zero=1000,
-                         untouched=1000, workload=workload)
+    config = GuestConfig(mem=mem, smp=smp, pages=PAGES, zero=1000,
+                         untouched=1000, workload=workload, **config)
     with Run(logs=logs) as run:
         pair = None
         try:

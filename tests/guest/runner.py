@@ -12,6 +12,7 @@ import traceback
 import cases_end
 import cases_fail
 import cases_link
+import cases_net
 import cases_peer
 import cases_stream
 import replay
@@ -49,7 +50,7 @@ def run_case(name, case):
 
 def main():
     cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
-             **cases_fail.CASES}
+             **cases_fail.CASES, **cases_net.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
