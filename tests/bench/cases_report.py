@@ -155,9 +155,11 @@ def torn_line(folder):
 
 def refused_link(folder):
     entry = {'kind': 'link', 'link': '10gbit', 'shape': '10gbit',
-             'refused': 'link 10gbit: 4000 Mbit/s got through'}
+             'used': False, 'fault': 'link 10gbit: 4000 Mbit/s got through'}
     _, _, page = report_of(folder, [entry, synthetic.cell()])
-    has(page, 'link 10gbit left out: link 10gbit: 4000 Mbit/s got through')
+    has(page, 'link 10gbit: 4000 Mbit/s got through; left out')
+    _, _, page = report_of(folder + '2', [{**entry, 'used': True}])
+    has(page, 'link 10gbit: 4000 Mbit/s got through; run anyway')
 
 
 def not_results(folder):

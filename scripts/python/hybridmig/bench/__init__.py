@@ -4,7 +4,8 @@ Layers, each using only those above it:
 
     metrics     the figures: names, units, what counts as a difference
     techniques  ways to migrate, as data
-    workloads   what the guest does, as data; probes, for what is outside it
+    probes      parts of a workload outside of the guest's own program
+    workloads   what the guest does, as data
     links       the links, as data; the check that the machine holds them
     builds      what a QEMU knows: version, capabilities, parameters
     drivers     how the switch happens

@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import dataclasses
 import os
 import time
+import traceback
 
 from .. import measure, paths
 from ..console import GuestError
@@ -19,8 +20,9 @@ from .techniques import BY_NAME as TECHNIQUES
 from .workloads import BY_NAME as WORKLOADS
 from .links import BY_NAME as LINKS
 
-ERRORS = (QmpError, QmpLost, GuestError, RuntimeError, TimeoutError, OSError,
-          drivers.CellError)
+#: What can go wrong in a run; anything else is noted with its traceback.
+EXPECTED = (QmpError, QmpLost, GuestError, RuntimeError, TimeoutError,
+            drivers.CellError)
 #: Reports of the guest (ten a second) before the migration.
 WINDOW_REPORTS = 20
 #: How long the guest's rate may take to come back, seconds.
@@ -85,9 +87,7 @@ class CellRun:
         self.config = self.workload.config(self.link, settings.scale,
                                            settings.accel, settings.machine)
         self.probe = self.workload.probe() if self.workload.probe else None
-        for name, value in (self.probe.settings() if self.probe
-                            else {}).items():
-            setattr(self.config, name, value)
+        self.logs = os.path.join(settings.logs, cell.key.replace('/', '_'))
         self.pair = None
         self.migration = None
         self.shift = 0.0        # from QEMU's clock to the monotonic one
@@ -113,14 +113,12 @@ class CellRun:
         """Returns the record. Only a signal gets out of here."""
         begin = time.monotonic()
         self.record['began'] = time.strftime('%Y-%m-%dT%H:%M:%S%z')
-        logs = os.path.join(self.settings.logs,
-                            self.cell.key.replace('/', '_'))
         try:
-            with Run(logs=logs) as run:
+            with Run(logs=self.logs) as run:
                 self._guarded(run)
                 if self.record['status'] in (metrics.FAILED, metrics.WRONG):
                     self.record['logs'] = run.keep()
-        except ERRORS as exc:
+        except Exception as exc:
             # Of the clean-up: a QEMU that had crashed.
             self._fail(exc)
         self.record['took_s'] = round(time.monotonic() - begin, 2)
@@ -130,7 +128,7 @@ class CellRun:
         try:
             self._boot(run)
             self._migrate()
-        except ERRORS as exc:
+        except Exception as exc:
             self._fail(exc)
             self._audit_what_runs()
 
@@ -138,7 +136,14 @@ class CellRun:
         if self.record['status'] != metrics.WRONG:
             self.record['status'] = metrics.FAILED
         said = self.record['reason']
-        text = str(exc) or type(exc).__name__
+        text = ' '.join(str(exc).split()) or type(exc).__name__
+        if not isinstance(exc, EXPECTED):
+            # Perhaps a mistake of the bench: say where.
+            text = f'{type(exc).__name__}: {text}'
+            os.makedirs(self.logs, exist_ok=True)
+            with open(os.path.join(self.logs, 'traceback'), 'a',
+                      encoding='utf-8') as out:
+                traceback.print_exception(exc, file=out)
         self.record['reason'] = f'{said}; {text}' if said else text
 
     def _boot(self, run):
@@ -153,6 +158,7 @@ class CellRun:
         if self.probe:
             self.probe.begin(self.pair)
         self._wait_reports(WINDOW_REPORTS, 60)
+        self.pair.src.ask('touch reset')
 
     def _reports(self):
         return [line for line in list(self.pair.console.lines)
@@ -192,14 +198,16 @@ class CellRun:
         side = 'dst' if status == metrics.OK else 'src'
         times = self._times(status, returned)
         until = self._wait_back(times['end'])
+        touch = pair.side(side).ask('touch').fields
         outside = self.probe.end() if self.probe else {}
         self.record['qemu'] = cross.qemu_figures(self.migration)
         self._measure(times, until, cpu, sent, outside)
+        self.record['raw']['touch'] = touch
         self.record['status'] = status
         self._judge(side, outside)
         self.record['flags'] = cross.disagreements(
             self.record['figures'], self.record['qemu'],
-            wire_is_shared=self.probe is not None or status != metrics.OK)
+            completed=status == metrics.OK)
 
     def _times(self, status, returned):
         """Moments, on the monotonic clock."""
@@ -216,16 +224,16 @@ class CellRun:
                 'resume': resume.time + self.shift,
                 'end': max(done.time, resume.time) + self.shift}
 
-    def _points(self):
-        done = self.probe.done() if self.probe else []
-        if done:
-            return [tuple(point) for point in done]
+    def _points(self, outside=None):
+        if outside and outside.get('done'):
+            return outside['done']
         return [(line.at, line.number_of('done')) for line in self._reports()]
 
     def _wait_back(self, end):
         """Until the rate is back, or the limit; returns when that was."""
         # Seen from here on; what came before is in the series, too.
-        self._wait_reports_after(end, worklost.BACK_POINTS + 1)
+        settle = self.probe.settle_reports if self.probe else 0
+        self._wait_reports_after(end, settle + worklost.BACK_POINTS + 1)
         self.pair.console.wait(
             lambda: worklost.is_back(self._points(), self.start, end,
                                      self.window), BACK_LIMIT_S)
@@ -240,7 +248,7 @@ class CellRun:
 
     def _measure(self, times, until, cpu, sent, outside):
         """Fill in the figures and the raw series they come from."""
-        points = self._points()
+        points = self._points(outside)
         lost = worklost.work_lost(points, self.window, self.start,
                                   times['end'])
         back = lost.until if lost else times['end']
@@ -282,9 +290,7 @@ class CellRun:
             'bytes': {'src': sent[0], 'dst': sent[1]},
             'fault_us': thinned(latencies),
             'latency': [(rel(at), round(took, 6)) for at, took
-                        in outside.get('latency', ())],
-            'client_errors': [(rel(at), text) for at, text
-                              in outside.get('errors', ())]}
+                        in outside.get('latency', ())]}
 
     def _relative(self, at):
         return None if at is None else round(at - self.start, 4)
@@ -302,6 +308,8 @@ class CellRun:
         return self.migration.hybrid().get('rounds', [])
 
     def _client(self, outside, back):
+        self.record['notes'].update(
+            {'checked': outside['text']} if 'text' in outside else {})
         if not outside.get('latency'):
             return {}
         samples = [(at, took) for at, took in outside['latency']
@@ -313,7 +321,7 @@ class CellRun:
         return {'client_p50_ms': percentile(took, 50),
                 'client_p99_ms': percentile(took, 99),
                 'client_max_ms': max(took, default=None),
-                'client_errors': len(outside.get('errors', ())),
+                'client_errors': outside.get('errors', 0),
                 'blackout_ms': None if dark is None else dark * 1000}
 
     # What must be true.
@@ -356,7 +364,7 @@ class CellRun:
             if len(running) != 1:
                 return
             wrong = self._audit(running[0])
-        except ERRORS as exc:
+        except Exception as exc:
             self._fail(exc)
             return
         if wrong:

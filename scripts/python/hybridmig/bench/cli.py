@@ -65,9 +65,10 @@ def arguments(argv):
                        'build/bench)')
     group.add_argument('--resume', action='store_true',
                        help='go on with the results in --out')
-    group.add_argument('--skip-links', action='store_true',
-                       help='leave out links that this machine cannot hold, '
-                       'instead of refusing to run')
+    group.add_argument('--bad-links', choices=('refuse', 'skip', 'run'),
+                       default='refuse', help='what to do when the machine '
+                       'cannot hold a link: refuse to run (default), leave '
+                       'the link out, or run anyway; the report says so')
     group.add_argument('--accel', default='tcg', help='of QEMU: tcg or kvm')
     group.add_argument('--machine', default='pc', help='of QEMU')
     group.add_argument('--no-fault-trace', action='store_true',
@@ -106,7 +107,7 @@ def run(args, cells):
     binaries = runner.default_binaries()
     paths.use_qemu_python(binary=binaries['qemu'])
     one = runner.Runner(cells, settings, binaries, args.out, args.resume,
-                        args.skip_links, runner.say)
+                        args.bad_links, runner.say)
     try:
         results = one.run()
     except SystemExit:

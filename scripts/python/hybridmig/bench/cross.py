@@ -86,7 +86,7 @@ def _lost(figures, qemu):
     return None
 
 
-def disagreements(figures, qemu, wire_is_shared=False):
-    """One line for each. @wire_is_shared: with other traffic."""
-    checks = [_downtime, _total, _lost] + ([] if wire_is_shared else [_wire])
+def disagreements(figures, qemu, completed=True):
+    """One line for each. What was cancelled has no figures of QEMU."""
+    checks = [_downtime, _total, _wire, _lost] if completed else []
     return [text for check in checks if (text := check(figures, qemu))]

@@ -84,8 +84,9 @@ def warnings(results):
               for key in results.duplicates]
     if results.torn is not None:
         lines.append('the last line of the results is torn and left out')
-    lines += [f'link {name} left out: {entry["refused"]}'
-              for name, entry in results.links.items() if 'refused' in entry]
+    lines += [f'{entry["fault"]}; '
+              f'{"run anyway" if entry["used"] else "left out"}'
+              for entry in results.links.values() if 'fault' in entry]
     return lines
 
 
@@ -104,7 +105,7 @@ def machine_lines(results):
               f'{entry["mbit_s"]:.0f} Mbit/s, round trip '
               f'{entry["round_trip_ms"]:.2f} ms'
               for name, entry in results.links.items()
-              if 'refused' not in entry]
+              if 'fault' not in entry]
     return lines
 
 

@@ -35,13 +35,13 @@ def _memory(cells, scale, warm_only=False):
 class Runner:
     """One call of the program."""
     def __init__(self, cells, settings, binaries, out, resume=False,
-                 skip_links=False, say=print):
+                 bad_links='refuse', say=print):
         self.cells = cells
         self.settings = settings
         self.binaries = binaries
         self.path = os.path.join(out, store.NAME)
         self.resume = resume
-        self.skip_links = skip_links
+        self.bad_links = bad_links
         self.say = say
         self.writer = None
         self.builds = {}
@@ -81,7 +81,7 @@ class Runner:
             return todo
         scale = self.settings.scale
         links.check_machine(_memory(todo, scale), self._warm_mib(todo))
-        refused = {}
+        refused = set()
         for name in dict.fromkeys(cell.link for cell in todo):
             spec = links.BY_NAME[name]
             try:
@@ -91,13 +91,16 @@ class Runner:
                          f'{found["mbit_s"]:.0f} Mbit/s, round trip '
                          f'{found["round_trip_ms"]:.2f} ms')
             except links.LinkError as exc:
-                if not self.skip_links:
+                if self.bad_links == 'refuse':
                     raise
-                refused[name] = str(exc)
-                found = {'refused': str(exc)}
-                self.say(f'{exc}: left out')
+                found = {'fault': str(exc)}
+                if self.bad_links == 'skip':
+                    refused.add(name)
+                self.say(f'{exc}; '
+                         f'{"left out" if name in refused else "run anyway"}')
             self.writer.write({'kind': 'link', 'link': name,
-                               'shape': spec.text(), **found})
+                               'shape': spec.text(),
+                               'used': name not in refused, **found})
         return [cell for cell in todo if cell.link not in refused]
 
     def _warm_mib(self, todo):

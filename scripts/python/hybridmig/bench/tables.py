@@ -53,6 +53,8 @@ def notes_text(summary):
     if 'residue_mib' in notes:
         parts.append(f'{notes["residue_mib"]:.1f} MiB not there after '
                      f'{notes["demand_s"]:.0f} s of paging, then pushed')
+    if 'checked' in notes:
+        parts.append(notes['checked'])
     lost = summary.good[0]['raw'].get('lost_error_s')
     if lost is not None and summary.good[0]['raw'].get('back') is None:
         parts.append('the rate did not come back')

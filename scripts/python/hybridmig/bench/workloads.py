@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import dataclasses
 
 from ..guest import GuestConfig
+from .probes import JobProbe, RedisProbe
 
 #: Pages per second at most: a guest on an emulated CPU writes not much more.
 MOST_PACED = 40000
@@ -15,47 +16,15 @@ MOST_PACED = 40000
 KERNEL_MIB = 96
 
 
-class Probe:
-    """A part of a workload that is outside the guest, such as its clients.
-
-    The times in what it returns are those of time.monotonic().
-    """
-    def settings(self):
-        """Arguments for GuestConfig that the workload needs."""
-        return {}
-
-    def begin(self, pair):
-        """The guest runs: start, and return when it is in full swing."""
-        raise NotImplementedError
-
-    def done(self):
-        """[(time, units of work since the entry before)] up to now.
-
-        This is the guest's work, where its own program does none: the rate
-        that has to come back, and what work lost is counted in.
-        """
-        return []
-
-    def end(self):
-        """Stop, check what can be checked, and return a dictionary.
-
-        wrong:   number of answers or results that were not right
-        text:    what was checked, in one line
-        errors:  list of (time, text): requests that failed
-        latency: list of (time of the answer, seconds it took)
-        """
-        raise NotImplementedError
-
-
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """@text is for the guest; {set}, {half}, {quarter}, {few}, {paced}."""
+    """@text is for the guest: {set}, {half}, {quarter}, {few}, {paced}."""
     name: str
     title: str
     text: str
     smp: int = 1
     share: float = 1.0      # of the guest's memory is its set
-    probe: object = None    # makes a Probe
+    probe: type = None      # a Probe, for what is outside the guest's program
 
     def numbers(self, link, scale):
         pages = int(link.pages * scale)
@@ -70,8 +39,10 @@ class Workload:
         """The guest, for this link."""
         n = self.numbers(link, scale)
         mem = KERNEL_MIB + n['pages'] // 256 * 103 // 100
+        more = self.probe.guest_settings if self.probe else {}
         return GuestConfig(mem=mem, smp=self.smp, pages=n['set'], accel=accel,
-                           machine=machine, workload=self.text.format(**n))
+                           machine=machine, workload=self.text.format(**n),
+                           **more)
 
 
 WORKLOADS = [
@@ -94,5 +65,10 @@ WORKLOADS = [
              'moving pages={few} rate={paced}'),
     Workload('two-vcpus', 'sequential writer on two vCPUs',
              'hot pages={quarter} rate=0 threads=2', smp=2),
+    # Redis has its keys beside the guest's set.
+    Workload('redis', 'Redis, 300 requests a second from outside', 'idle',
+             share=0.375, probe=RedisProbe),
+    Workload('job', 'compression, its output checked', 'job', share=0.5,
+             probe=JobProbe),
 ]
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
