@@ -15,6 +15,7 @@ Layers, each using only those above it:
     display   progress lines and tables
     plot      the picture
     cli, demo the programs
+    bench     every technique side by side (a package of its own)
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
