@@ -16,6 +16,7 @@ import cases_link
 import cases_net
 import cases_peer
 import cases_stream
+import cases_work
 import replay
 from hybridmig import paths
 
@@ -51,7 +52,7 @@ def run_case(name, case):
 
 def main():
     cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
-             **cases_fail.CASES, **cases_net.CASES,
+             **cases_fail.CASES, **cases_work.CASES, **cases_net.CASES,
              **cases_disk.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
