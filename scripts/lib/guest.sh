@@ -8,13 +8,19 @@ GUEST=$BUILD/guest
 GUEST_MODULES=(failover net_failover virtio_net)
 
 # The meta package names the real one in its dependencies.
-guest_kernel() {
-    local package deb name number=0 tmp=$GUEST/modules.tmp
-    [ ! -f "$GUEST/vmlinuz" ] || [ ! -d "$GUEST/modules" ] || return 0
-    private_apt_setup trixie
+guest_kernel_package() {
+    local package
+    private_apt_setup trixie >&2
     package=$(private_apt trixie apt-cache show --no-all-versions linux-image-cloud-amd64 |
               sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p')
     [ -n "$package" ] || die "the mirror has no linux-image-cloud-amd64"
+    echo "$package"
+}
+
+guest_kernel() {
+    local package deb name number=0 tmp=$GUEST/modules.tmp
+    [ ! -f "$GUEST/vmlinuz" ] || [ ! -d "$GUEST/modules" ] || return 0
+    package=$(guest_kernel_package)
     step "download the guest's kernel, $package"
     deb=$(fetch_deb trixie "$package")
     mkdir -p "$GUEST"

@@ -19,6 +19,7 @@
  *                  steps of the work that took more than 200 us, in us
  *   job                                   -> job parts= done= wrong=; checks
  *                  the output of workload "job"
+ *   corrupt-job PART                      -> ok; flips one bit of the output
  *   files start|stop                      -> ok; writes files to the disk
  *   files                                 -> files count= wrong= ...
  *   corrupt-file NUMBER                   -> ok; flips one bit
@@ -147,6 +148,8 @@ static void obey(char *line)
         answer(corrupt_file(line + 13));
     } else if (!strncmp(line, "touch", 5)) {
         touch(!strcmp(line, "touch reset"));
+    } else if (!strncmp(line, "corrupt-job ", 12)) {
+        answer(corrupt_job(line + 12));
     } else if (!strcmp(line, "job")) {
         park_workers();
         say_job();

@@ -106,4 +106,15 @@ static void say_job(void)
         JOB_PARTS, done, wrong, atomic_load(&job_wrong));
 }
 
+static const char *corrupt_job(const char *arg)
+{
+    unsigned part;
+
+    if (sscanf(arg, "%u", &part) != 1 || part >= JOB_PARTS) {
+        return "no such part";
+    }
+    job_part[part].data[10] ^= 1;
+    return NULL;
+}
+
 #endif

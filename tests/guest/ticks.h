@@ -7,6 +7,7 @@
 #define TESTS_GUEST_TICKS_H
 
 #include <sys/io.h>
+#include "files.h"
 #include "workloads.h"
 
 #define TICK_PORT     0xe9
@@ -89,8 +90,8 @@ static void *report_thread(void *opaque)
             done += atomic_load(&workers[i].done);
         }
         say("tp t=%" PRIu64 " done=%" PRIu64 " total=%" PRIu64
-            " writes=%" PRIu64, now / 1000, done - before, done,
-            atomic_load(&writes));
+            " writes=%" PRIu64 " files=%" PRIu64, now / 1000, done - before,
+            done, atomic_load(&writes), atomic_load(&files_written));
         before = done;
         if (atomic_load(&recent_head) - tail > GAPS) {
             tail = atomic_load(&recent_head) - GAPS;

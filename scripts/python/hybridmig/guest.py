@@ -104,6 +104,7 @@ class Guest:
         self._killed = False
         self._ending = threading.Lock()
         self.trace_file = os.path.join(run.folder, f'{self.name}.trace')
+        self.boot_file = os.path.join(run.folder, f'{self.name}.boot')
         self.log_file = os.path.join(run.folder, f'{self.name}.log')
 
     def start(self, incoming=False):
@@ -123,6 +124,9 @@ class Guest:
             os.set_inheritable(other.fileno(), True)
             theirs.append(other)
             args += ['-chardev', f'socket,id={name},fd={other.fileno()}'] + use
+        if self.config.disk:    # what boots says so on the second port
+            args += ['-chardev', f'file,id=boot,path={self.boot_file}',
+                     '-serial', 'chardev:boot']
         # It warns of each process that a test kills.
         logging.getLogger('qemu.machine').setLevel(logging.ERROR)
         self.machine = QEMUMachine(

@@ -182,6 +182,21 @@ class RedisLoad:
                                self._process.communicate()[1].strip()[-500:])
         return self
 
+    def count(self):
+        """How many requests were answered so far."""
+        self._process.stdin.write('count\n')
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def wait_more(self, requests, timeout=60):
+        """Until so many more were answered; returns whether they were."""
+        start, end = self.count(), time.monotonic() + timeout
+        while self.count() < start + requests:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
+
     def stop(self, timeout=120):
         """End the load, read all keys back, return the results."""
         out, error = self._process.communicate('stop\n', timeout)

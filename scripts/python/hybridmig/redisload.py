@@ -1,8 +1,9 @@
 """Load for a Redis server whose answers are checked.
 
 Run by RedisLoad in lan.py, in the clients' network namespace. Prints "ready"
-when the load has begun; ends when a line comes in, and then prints one JSON
-object:
+when the load has begun. To a line "count" it prints how many requests were
+answered so far. Any other line, or the end of its input, ends the load; then
+it reads all keys back and prints one JSON object:
 
     requests        that were answered, without the writing of all keys before
     p50_us, p99_us, max_us
@@ -33,7 +34,7 @@ import time
 
 TIMEOUT_S = 60      # without an answer a connection counts as broken
 RETRY_S = 0.1
-PRELOAD = 50        # keys written at a time
+BATCH = 100         # keys at a time, before and after the load
 
 
 def value_of(key, version, length):
@@ -66,6 +67,7 @@ class Client:
                      range(index, args.keys, args.connections)]
         self.acked = {}         # key: version
         self.pending = {}       # key: versions whose write was not answered
+        self.read_back = set()
         self.reader = self.writer = None
 
     async def connect(self):
@@ -105,7 +107,9 @@ class Client:
         del self.pending[key]
 
     async def get(self, key):
-        value = await self._ask(b'GET', key.encode())
+        self._judge(key, await self._ask(b'GET', key.encode()))
+
+    def _judge(self, key, value):
         right = [self.acked[key]] + self.pending.get(key, [])
         for version in right:
             if value == self._value(key, version):
@@ -115,9 +119,12 @@ class Client:
         self.load.note_wrong(f'{key}, expected version '
                              f'{" or ".join(map(str, right))}: {value!r:.80}')
 
+    def _batches(self):
+        for start in range(0, len(self.keys), BATCH):
+            yield self.keys[start:start + BATCH]
+
     async def preload(self):
-        for start in range(0, len(self.keys), PRELOAD):
-            some = self.keys[start:start + PRELOAD]
+        for some in self._batches():
             self.writer.write(b''.join(
                 request(b'SET', key.encode(), self._value(key, 1))
                 for key in some))
@@ -166,11 +173,17 @@ class Client:
                     return None
                 await asyncio.sleep(RETRY_S)
 
+    async def _read_back(self, some):
+        self.writer.write(b''.join(request(b'GET', key.encode())
+                                   for key in some))
+        for key in some:
+            self._judge(key, await asyncio.wait_for(self._answer(),
+                                                    TIMEOUT_S))
+            self.read_back.add(key)
+
     async def verify(self):
-        for key in self.keys:
-            before = self.load.errors
-            await self.survive(lambda key=key: self.get(key))
-            self.load.verified += self.load.errors == before
+        for some in self._batches():
+            await self.survive(lambda some=some: self._read_back(some))
 
 
 class Load:
@@ -209,12 +222,15 @@ class Load:
             for index, client in enumerate(clients)]
         print('ready', flush=True)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, sys.stdin.readline)
+        while await loop.run_in_executor(None, sys.stdin.readline) == \
+                'count\n':
+            print(len(self.series), flush=True)
         self.stopping = True
         self.deadline = time.monotonic() + 10
         await asyncio.gather(*tasks)
         end = time.monotonic()
         await asyncio.gather(*(client.verify() for client in clients))
+        self.verified = sum(len(client.read_back) for client in clients)
         return self.results(begin, end)
 
     def results(self, begin, end):
