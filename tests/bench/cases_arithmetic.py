@@ -163,6 +163,12 @@ def disagreements(_):
         equal([text.split(':')[0] for text in found], [name],
               f'disagreements of {change}')
     equal(cross.disagreements({}, {}), [], 'of nothing')
+    raw = {'others': 0.05, 'lost_error_s': 0.1}
+    equal(cross.doubts(figures, raw), [], 'doubts')
+    equal(len(cross.doubts(figures, {**raw, 'lost_error_s': 0.7})), 1,
+          'doubts when the rate before was not steady')
+    equal(len(cross.doubts(figures, {**raw, 'others': 0.5})), 1,
+          'doubts on a busy host')
 
 
 def link_refused(_):

@@ -139,8 +139,15 @@ def disagreement_shown(folder):
     cell['flags'] = ['downtime: the guest was silent for 1030 ms, QEMU says '
                      '29 ms']
     _, _, page = report_of(folder, [cell])
-    has(page, 'disagreement: downtime: the guest was silent for 1030 ms')
+    has(page, '1gbit/0: downtime: the guest was silent for 1030 ms')
     has(page, '<td>1 of 1</td>')
+
+
+def busy_host(folder):
+    busy = synthetic.cell()
+    busy['raw']['others'] = 0.6
+    _, _, page = report_of(folder, peers() + [busy])
+    has(page, '1 of 3 cells were measured while others used more than 20%')
 
 
 def torn_line(folder):
@@ -178,5 +185,5 @@ def not_results(folder):
 
 CASES = {f'report: {case.__name__}': case for case in (
     all_right, corrupt_page, one_wrong_of_three, failed_cell, no_converge,
-    unavailable, lost_second, duplicate, disagreement_shown, torn_line,
+    unavailable, lost_second, duplicate, disagreement_shown, busy_host, torn_line,
     refused_link, not_results)}

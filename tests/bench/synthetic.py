@@ -55,7 +55,7 @@ def cell(technique='hybrid', workload='sequential', link='1gbit', repeat=0,
                 'gaps': [[3.98, 4.01, 'src', 'dst']], 'window': -2.0,
                 'times': {'stop': 3.98, 'resume': 4.01, 'end': 5.0},
                 'back': 5.0, 'rate': RATE, 'lost_error_s': 0.01,
-                'phases': [], 'rounds': [], 'fault_us': []},
+                'phases': [], 'rounds': [], 'fault_us': [], 'others': 0.05},
         'settings': {}, 'took_s': 9.5}
 
 

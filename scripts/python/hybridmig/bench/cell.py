@@ -90,6 +90,7 @@ class CellRun:
         self.logs = os.path.join(settings.logs, cell.key.replace('/', '_'))
         self.pair = None
         self.migration = None
+        self.host = None        # CPU time of all, when the window began
         self.shift = 0.0        # from QEMU's clock to the monotonic one
         self.window = self.start = None
         self.record = {
@@ -147,16 +148,16 @@ class CellRun:
         self.record['reason'] = f'{said}; {text}' if said else text
 
     def _boot(self, run):
-        names = [['-name', f'bench-{side},debug-threads=on']
-                 for side in ('src', 'dst')]
-        if self.settings.fault_trace:
-            names[1] += observe.trace_arguments()
-        self.pair = Pair(run, self.binary, config=self.config,
-                         src_extra=names[0], dst_extra=names[1],
-                         **self.link.arguments())
+        src, dst = (
+            ['-name', f'bench-{side},debug-threads=on'] +
+            observe.trace_arguments(side, self.settings.fault_trace)
+            for side in ('src', 'dst'))
+        self.pair = Pair(run, self.binary, config=self.config, src_extra=src,
+                         dst_extra=dst, **self.link.arguments())
         self.pair.start(timeout=120)
         if self.probe:
             self.probe.begin(self.pair)
+        self.host = self._host()
         self._wait_reports(WINDOW_REPORTS, 60)
         self.pair.src.ask('touch reset')
 
@@ -172,6 +173,12 @@ class CellRun:
             raise TimeoutError('the guest does not report its work')
         # The first is only where the window begins.
         self.window = self._reports()[seen].at
+
+    def _host(self):
+        """(all, busy, of this cell): seconds of CPU time up to now."""
+        busy, every = observe.host_cpu_seconds()
+        return every, busy, observe.own_cpu_seconds() + sum(
+            used['all'] for used in self._cpu())
 
     def _cpu(self):
         return [observe.cpu_seconds(guest.machine.get_pid())
@@ -198,16 +205,20 @@ class CellRun:
         side = 'dst' if status == metrics.OK else 'src'
         times = self._times(status, returned)
         until = self._wait_back(times['end'])
+        host = [after - before for before, after in
+                zip(self.host, self._host())]
         touch = pair.side(side).ask('touch').fields
         outside = self.probe.end() if self.probe else {}
         self.record['qemu'] = cross.qemu_figures(self.migration)
         self._measure(times, until, cpu, sent, outside)
-        self.record['raw']['touch'] = touch
+        self.record['raw'].update(
+            touch=touch, others=round((host[1] - host[2]) / host[0], 3))
         self.record['status'] = status
         self._judge(side, outside)
         self.record['flags'] = cross.disagreements(
             self.record['figures'], self.record['qemu'],
-            completed=status == metrics.OK)
+            completed=status == metrics.OK) + cross.doubts(
+                self.record['figures'], self.record['raw'])
 
     def _times(self, status, returned):
         """Moments, on the monotonic clock."""

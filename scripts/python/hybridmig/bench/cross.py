@@ -11,6 +11,9 @@ SILENCE_MS = 250        # by how much the silence may be longer
 TOTAL_S, TOTAL_SHARE = 0.25, 0.05
 WIRE_LESS, WIRE_MORE = 0.98, 1.12   # TCP, IP and Ethernet headers; repeats
 LOST_S, LOST_SHARE = 0.3, 0.3
+# When figures from outside are in doubt themselves.
+OTHERS_SHARE = 0.2      # of the CPUs, used by neither QEMU nor the bench
+ERROR_S, ERROR_SHARE = 0.25, 0.5
 
 
 def qemu_figures(migration):
@@ -90,3 +93,16 @@ def disagreements(figures, qemu, completed=True):
     """One line for each. What was cancelled has no figures of QEMU."""
     checks = [_downtime, _total, _wire, _lost] if completed else []
     return [text for check in checks if (text := check(figures, qemu))]
+
+
+def doubts(figures, raw):
+    """Reasons not to trust the figures from outside; one line for each."""
+    lines = []
+    if raw['others'] > OTHERS_SHARE:
+        lines.append(f'the host was busy: others used {raw["others"]:.0%} of '
+                     'its CPU time')
+    lost, error = figures.get('lost_s'), raw.get('lost_error_s')
+    if error is not None and error > ERROR_S + ERROR_SHARE * abs(lost):
+        lines.append(f'work lost {lost:.2f} s is uncertain by {error:.2f} s: '
+                     'the rate before was not steady')
+    return lines

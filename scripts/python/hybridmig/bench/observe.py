@@ -21,9 +21,16 @@ _PLACED = re.compile(_STAMP + r'postcopy_page_req_del '
 PAGE_MASK = ~0xfff
 
 
-def trace_arguments():
-    """For the destination's QEMU."""
-    return [word for event in FAULT_EVENTS for word in ('-trace', event)]
+def trace_arguments(side, faults_too):
+    """For a QEMU, after the harness's own "-trace hybrid_*".
+
+    Those events are turned off again: some come with each page, and only the
+    patched QEMU would pay for them.
+    """
+    args = ['-trace', '-hybrid_*']
+    if side == 'dst' and faults_too:
+        args += [word for event in FAULT_EVENTS for word in ('-trace', event)]
+    return args
 
 
 # The tick.
@@ -90,6 +97,22 @@ def cpu_between(before, after):
     used = {key: round(after[key] - before[key], 3) for key in after}
     used['migration'] = round(used['all'] - used['vcpu'], 3)
     return used
+
+
+def host_cpu_seconds():
+    """(busy, all) of the host's CPUs since it was started."""
+    with open('/proc/stat', encoding='ascii') as stat:
+        values = [int(word) for word in stat.readline().split()[1:9]]
+    idle = values[3] + values[4]
+    ticks = os.sysconf('SC_CLK_TCK')
+    return (sum(values) - idle) / ticks, sum(values) / ticks
+
+
+def own_cpu_seconds():
+    """Of the bench itself and its helpers that have ended."""
+    times = os.times()
+    return (times.user + times.system + times.children_user +
+            times.children_system)
 
 
 # Faults.

@@ -6,7 +6,8 @@ import base64
 import html
 import os
 
-from . import links, metrics, overview, pictures, stats, tables, workloads
+from . import (cross, links, metrics, overview, pictures, stats, tables,
+               workloads)
 from .metrics import METRICS
 
 STYLE = '''
@@ -87,6 +88,13 @@ def warnings(results):
     lines += [f'{entry["fault"]}; '
               f'{"run anyway" if entry["used"] else "left out"}'
               for entry in results.links.values() if 'fault' in entry]
+    busy = sum(cell['raw'].get('others', 0) > cross.OTHERS_SHARE
+               for cell in results.cells)
+    if busy:
+        lines.append(f'{busy} of {len(results.cells)} cells were measured '
+                     'while others used more than '
+                     f'{cross.OTHERS_SHARE:.0%} of the CPU time: their times '
+                     'are those of a busy machine')
     return lines
 
 

@@ -99,7 +99,7 @@ def remarks(group):
     for summary in group.values():
         lines += [f'{key}: {status}: {reason}'
                   for key, status, reason in summary.reasons()]
-        lines += [f'{key}: disagreement: {text}'
+        lines += [f'{key}: {text}'
                   for key, text in summary.flags()]
     return lines
 
