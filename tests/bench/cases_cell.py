@@ -13,7 +13,7 @@ from hybridmig.bench import cli
 
 LINK = links.BenchLink('test', '400mbit', 16384)
 WORK = workloads.Workload('test', 'test: sequential writer',
-                          'hot pages={half} rate=60000')
+                          'hot pages={half} rate=20000')
 
 
 def why_not():
@@ -57,8 +57,10 @@ def _check_series(record):
     points = [tuple(point) for point in raw['done']]
     lost = worklost.work_lost(points, raw['window'], 0.0, times['end'])
     near(figures['lost_s'], lost.lost_s, 0.02, 'work lost')
-    check(lost.back, 'the rate did not come back')
-    near(lost.rate, 60000, 6000, 'rate before')
+    equal(lost.back, raw['back'] is not None, 'the rate is back')
+    near(lost.rate, raw['rate'], 1, 'rate before')
+    # A busy machine makes it less, nothing makes it more.
+    check(2000 < lost.rate < 22000, f'rate before: {lost.rate}')
     near(figures['total_s'], times['end'], 0.001, 'total')
     touching = [to - since for since, to, *_ in raw['gaps']
                 if since <= times['resume'] + 0.1 and to >= times['stop']]
@@ -109,7 +111,8 @@ def not_converging(folder):
     finally:
         runner.drivers.bounds_for = bounds
         techniques.BY_NAME.pop('test')
-    equal(record['status'], metrics.NO_CONVERGE, 'status')
+    equal((record['status'], record['reason']), (metrics.NO_CONVERGE, None),
+          'status')
     equal(record['audit']['side'], 'src', 'where the guest is')
     equal(record['audit']['wrong'], 0, 'wrong pages')
     check(record['notes']['left_mib'] > 0, 'nothing left to copy')

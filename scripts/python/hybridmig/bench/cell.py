@@ -4,6 +4,7 @@ All times of a record are in seconds from the first command of the migration.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import contextlib
 import dataclasses
 import os
 import time
@@ -75,6 +76,15 @@ def percentile(values, percent):
                                                 // 100) - 1))]
 
 
+class CellMigration(Migration):
+    """One whose cancelling is told before: the destination ends with it."""
+    before_cancel = None
+
+    def cancel(self):
+        self.before_cancel()
+        super().cancel()
+
+
 class CellRun:
     """Runs one cell; everything it started ends with it."""
     def __init__(self, cell, settings, binaries):
@@ -90,6 +100,7 @@ class CellRun:
         self.logs = os.path.join(settings.logs, cell.key.replace('/', '_'))
         self.pair = None
         self.migration = None
+        self.cpu = {}           # of each side, as it was read last
         self.host = None        # CPU time of all, when the window began
         self.shift = 0.0        # from QEMU's clock to the monotonic one
         self.window = self.start = None
@@ -181,8 +192,12 @@ class CellRun:
             used['all'] for used in self._cpu())
 
     def _cpu(self):
-        return [observe.cpu_seconds(guest.machine.get_pid())
-                for guest in (self.pair.src, self.pair.dst)]
+        """CPU time of both QEMUs; of one that has ended, what it was last."""
+        for guest in (self.pair.src, self.pair.dst):
+            with contextlib.suppress(OSError):
+                self.cpu[guest.side] = observe.cpu_seconds(
+                    guest.machine.get_pid())
+        return [self.cpu['src'], self.cpu['dst']]
 
     def _bytes(self):
         return [self.pair.link.bytes_sent(side) for side in ('src', 'dst')]
@@ -191,8 +206,9 @@ class CellRun:
         t, pair = self.technique, self.pair
         copied = self.link.copy_seconds(self.config.mem * 256)
         bounds = drivers.bounds_for(copied)
-        self.migration = Migration(pair, t.all_src_caps(), t.all_dst_caps(),
-                                   t.all_parameters())
+        self.migration = CellMigration(pair, t.all_src_caps(),
+                                       t.all_dst_caps(), t.all_parameters())
+        self.migration.before_cancel = self._cpu
         pair.dst.set_parameters(t.dst_parameters)
         cpu, sent = self._cpu(), self._bytes()
         self.shift = time.monotonic() - time.time()

@@ -13,7 +13,7 @@ ELSEWHERE = ('idle-full', 'sequential', 'zipf-paced', 'read-mostly', 'redis')
 QUICK_TECHNIQUES = ('non-live', 'precopy', 'postcopy', 'postcopy-preempt',
                     'first-pass-preempt', 'hybrid', 'hybrid-preempt')
 QUICK_WORKLOADS = ('idle-full', 'sequential', 'zipf-paced')
-QUICK_SCALE = 0.375
+QUICK_SCALE = 0.25
 PLANS = ('standard', 'quick', 'all')
 
 
