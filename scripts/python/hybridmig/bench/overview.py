@@ -82,8 +82,8 @@ def picture(found, link, path):
         axes.set_xticklabels(workloads, rotation=40, ha='right', fontsize=7)
         axes.set_yticks(range(high))
         axes.set_yticklabels(names, fontsize=7)
-    fig.suptitle(f'link {link}: medians; green is the best of a workload, red '
-                 'ten times as much or more; n.c.: does not converge',
+    fig.suptitle(f'link {link}: medians; n.c.: does not converge\ngreen: the '
+                 'best of a workload, red: ten times as much or more',
                  fontsize=9)
     fig.tight_layout()
     fig.savefig(path)

@@ -6,6 +6,8 @@ from . import techniques
 
 #: Shorter silences of the guest are not drawn.
 SILENCE_S = 0.03
+#: Of the curve; reports come ten times a second.
+LEAST_STEP_S = 0.08
 PHASES = (('at the source', '#9ecae1'), ('stopped', '#cb181d'),
           ('at the destination, paging', '#a1d99b'),
           ('until the rate is back', '#fdd0a2'))
@@ -37,11 +39,20 @@ def drawable(group):
 
 
 def rates(record):
-    """([times], [work per second]) as steps."""
+    """([times], [work per second]) as steps.
+
+    Reports that came in a burst are taken together: one alone has a rate that
+    never was.
+    """
     done = record['raw']['done']
-    times = [at for at, _ in done]
-    return times, [0] + [work / (b - a) if b > a else 0 for a, b, work in
-                         zip(times, times[1:], [w for _, w in done[1:]])]
+    times, work, collected = [done[0][0]], [0], 0
+    for at, units in done[1:]:
+        collected += units
+        if at - times[-1] >= LEAST_STEP_S:
+            work.append(collected / (at - times[-1]))
+            times.append(at)
+            collected = 0
+    return times, work
 
 
 def phases(record):
@@ -94,7 +105,10 @@ def group_picture(group, title, path):
     begin = min(record['raw']['window'] for _, record in cells)
     end = max(record['raw']['done'][-1][0] for _, record in cells)
     top.set_xlim(begin, end)
-    top.set_ylim(bottom=0)
+    # What a paced guest makes up for at full speed would hide the rest.
+    before = max((record['raw']['rate'] or 0) for _, record in cells)
+    highest = max(max(rates(record)[1]) for _, record in cells)
+    top.set_ylim(0, min(1.05 * highest, 2 * before) or 1)
     top.set_ylabel("guest's work per second")
     top.set_title(f'{title}\n(triangle: the guest stops at the source, '
                   'square: the migration is done)', fontsize=9)
