@@ -71,6 +71,15 @@ def catching_up(_):
     near(worklost.work_lost(points, 0, 5, 9).lost_s, 0, 1e-6, 'work lost')
 
 
+def burst(_):
+    """Reports that are delayed come at the same moment: nothing is lost."""
+    points = [(9.4 if 8.8 < at < 9.4 else at, work)
+              for at, work in synthetic.series(20)]
+    found = worklost.work_lost(points, 0, 5, 9)
+    near(found.lost_s, 0, 1e-6, 'work lost')
+    check(found.back, 'the rate is not back')
+
+
 def error_is_said(_):
     """With noise the truth is within the error that is stated."""
     outside = 0
@@ -248,6 +257,6 @@ def resumed(folder):
 
 CASES = {f'figures: {case.__name__}': case for case in (
     nothing_lost, one_second, several, half_speed, lost_before_start,
-    never_back, late_dip, catching_up, error_is_said, idle_or_short,
+    never_back, late_dip, catching_up, burst, error_is_said, idle_or_short,
     downtime_of_ticks, faults_of_trace, percentiles, disagreements,
     link_refused, interleaved, declared, resumed)}

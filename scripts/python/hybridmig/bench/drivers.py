@@ -7,9 +7,14 @@ its own. Each waits for events, never for time alone, but for a bound.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import dataclasses
+import time
 
 from ..migrate import ENDS
 from . import metrics
+
+
+#: In one pass nothing can be said of convergence, however slow it is.
+LEAST_PASSES = 2
 
 
 class CellError(Exception):
@@ -51,10 +56,21 @@ def non_live(migration, bounds):
 
 
 def precopy(migration, bounds):
-    """Bounded by time; then it is cancelled, and says so."""
+    """Bounded by time, but never before LEAST_PASSES are over; then it is
+    cancelled, and says so."""
+    def ended():
+        return next((e for e in map(lambda status: migration.status_seen(
+            'src', status), ENDS) if e), None)
+
+    begin = time.monotonic()
     migration.start()
-    end = migration.wait_status('src', *ENDS, timeout=bounds.precopy)
-    if end:
+    migration.wait_status('src', *ENDS, timeout=bounds.precopy)
+    migration.pair.log.wait(
+        lambda: ended() or migration.event(
+            'src', 'MIGRATION_PASS', **{'pass': LEAST_PASSES + 1}),
+        bounds.total)
+    bound = time.monotonic() - begin
+    if ended():
         return _end(migration, bounds.total)
     ram = migration.info().get('ram', {})
     migration.cancel()
@@ -64,7 +80,7 @@ def precopy(migration, bounds):
     if end.data['status'] == 'completed':
         return _end(migration, bounds.total)    # just then
     return metrics.NO_CONVERGE, {
-        'bound_s': bounds.precopy, 'passes': ram.get('dirty-sync-count'),
+        'bound_s': round(bound, 1), 'passes': ram.get('dirty-sync-count'),
         'left_mib': round(ram.get('remaining', 0) / 2**20, 1)}
 
 

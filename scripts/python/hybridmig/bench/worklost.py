@@ -26,6 +26,7 @@ import statistics
 BACK_SHARE = 0.9
 BACK_POINTS = 5
 LEAST_POINTS = 5    # before the migration
+AT_ONCE_S = 0.001
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,17 @@ class WorkLost:
     @property
     def back(self):
         return self.back_at is not None
+
+
+def _merged(points):
+    """Reports that came at once, after a stall, are one."""
+    merged = []
+    for at, done in points:
+        if merged and at - merged[-1][0] < AT_ONCE_S:
+            merged[-1] = (merged[-1][0], merged[-1][1] + done)
+        else:
+            merged.append((at, done))
+    return merged
 
 
 def _baseline(points, begin, start):
@@ -78,6 +90,7 @@ def work_lost(points, begin, start, end):
     @start, @end: of the migration
     None if there is too little to tell, or the guest does no work.
     """
+    points = _merged(points)
     baseline = _baseline(points, begin, start)
     if not baseline or baseline[0] <= 0:
         return None
