@@ -75,7 +75,7 @@ TECHNIQUES = [
               PREEMPT),
     _hybrid('hybrid', 'hybrid, defaults'),
     _hybrid('hybrid-preempt', 'hybrid, preempt', PREEMPT),
-    _hybrid('hybrid-one-round', 'hybrid, preempt, bounds off: one round',
+    _hybrid('hybrid-one-round', 'hybrid, preempt, one round only',
             PREEMPT, max_rounds=1),
     _hybrid('hybrid-no-bitmap', 'hybrid, preempt, no page bitmap', PREEMPT,
             hot_threshold=0),
