@@ -4,6 +4,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import subprocess
+import time
 
 from common import check, equal, has, near
 from hybridmig import paths
@@ -31,10 +32,10 @@ def _declare():
     workloads.BY_NAME['test'] = WORK
 
 
-def _namespaces():
+def _namespaces(pid):
     names = subprocess.run(['ip', 'netns', 'list'], capture_output=True,
                            text=True, check=True).stdout.split()
-    return [name for name in names if name.startswith(f'hm-{os.getpid()}-')]
+    return [name for name in names if name.startswith(f'hm-{pid}-')]
 
 
 def _run(folder, *names):
@@ -45,7 +46,7 @@ def _run(folder, *names):
     said = []
     results = runner.Runner(cells, settings, runner.default_binaries(),
                             folder, say=said.append).run()
-    equal(_namespaces(), [], 'namespaces left')
+    equal(_namespaces(os.getpid()), [], 'namespaces left')
     equal([c['key'] for c in results.cells], [c.key for c in cells], 'cells')
     return {c['technique']: c for c in store.load(folder).cells}, said
 
@@ -166,7 +167,54 @@ def dies(folder):
     check(record['reason'], 'no reason')
 
 
+def _processes(*parts):
+    """Those with all these parts in their command lines."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                line = file.read().decode('utf-8', 'replace')
+            if all(part in line for part in parts):
+                found.append(pid)
+        except OSError:
+            continue            # it has ended just now
+    return found
+
+
+def ended_and_resumed(folder):
+    """A signal in the middle of a cell: nothing is left, and it goes on."""
+    command = [os.path.join(paths.ROOT, 'scripts/bench'), '--only',
+               'postcopy/idle-full/slow', '--scale', '0.2', '--repeat', '1',
+               '--bad-links', 'run', '--out', folder]
+    bench = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    token = f'hm-{bench.pid}-'
+    try:
+        for line in bench.stdout:
+            if 'cells, about' in line:
+                break
+        end = time.monotonic() + 60
+        while not (qemus := _processes(token, 'qemu-system-x86_64')) and \
+                time.monotonic() < end:
+            time.sleep(0.05)
+        check(qemus, 'no QEMU was started')
+        bench.terminate()
+        equal(bench.wait(60), 143, 'exit status')
+    finally:
+        bench.kill()
+        bench.wait()
+        bench.stdout.close()
+    equal(_processes(token), [], 'processes left')
+    equal(_namespaces(bench.pid), [], 'namespaces left')
+    equal(store.load(folder).cells, [], 'cells')
+    again = subprocess.run(command + ['--resume'], capture_output=True,
+                           text=True, check=False)
+    equal(again.returncode, 0, f'exit status ({again.stderr})')
+    equal([(c['key'], c['status']) for c in store.load(folder).cells],
+          [('postcopy/idle-full/slow/0', metrics.OK)], 'cells')
+
+
 CASES = {f'cell: {case.__name__}': case for case in (
-    two_cells, not_converging, corrupted, unknown_parameter, dies)}
+    two_cells, not_converging, corrupted, unknown_parameter, dies,
+    ended_and_resumed)}
 for _case in CASES.values():
     _case.why_not = why_not

@@ -34,7 +34,8 @@ def qemu_figures(migration):
     ram, times = info.get('ram', {}), measure.from_events(migration)
     return {
         'by': 'query-migrate',
-        'preparation_ms': _ms(times, 'preparation'),
+        # Stopped by a client before it began, it had no such phase.
+        'preparation_ms': max(0, _ms(times, 'preparation') or 0),
         'downtime_ms': info.get('downtime'),
         'resume_ms': _ms(times, 'resume'),
         'total_ms': info.get('total-time'),
