@@ -125,7 +125,8 @@ def corrupted(folder):
     audit = cell.CellRun._audit
 
     def corrupt(self, side):
-        self.pair.side(side).ask('corrupt 4711')
+        # One that the writer does not write again.
+        self.pair.side(side).ask('corrupt 12345')
         return audit(self, side)
     cell.CellRun._audit = corrupt
     try:
@@ -133,7 +134,7 @@ def corrupted(folder):
     finally:
         cell.CellRun._audit = audit
     equal(record['status'], metrics.WRONG, 'status')
-    has(record['reason'], '1 wrong (first: 4711)')
+    has(record['reason'], '1 wrong (first: 12345)')
     equal(cli.main(['--report', '--out', folder]), 1, 'exit status')
 
 
