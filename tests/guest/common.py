@@ -38,7 +38,7 @@ def equal(got, wanted, what):
 
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
-           rate='400mbit', mem=160, disk=None, boot_timeout=60, **settings):
+           rate='400mbit', mem=160, disk=None, boot_timeout=180, **settings):
     """
     A guest that runs; the logs are kept if the test fails.
 

@@ -17,6 +17,7 @@ SRC_ADDRESS = '10.99.0.1'
 DST_ADDRESS = '10.99.0.2'
 DEVICE = 'mig0'
 DELAY_MAX_MS = 1000
+QUEUE_MAX_MS = 1000
 LINE_MIN, LINE_MAX = 4 << 20, 64 << 20
 NOWHERE = '02:00:00:00:00:fe'
 CLONE_NEWNET = 0x40000000
@@ -120,6 +121,9 @@ class Link:
         if not 0 <= delay_ms <= DELAY_MAX_MS:
             raise ValueError(f'delay of the link: {delay_ms} ms is not '
                              f'between 0 and {DELAY_MAX_MS} ms')
+        if not 1 <= queue_ms <= QUEUE_MAX_MS:
+            raise ValueError(f'queue of the link: {queue_ms} ms is not '
+                             f'between 1 and {QUEUE_MAX_MS} ms')
         self.rate = rate_bits(rate)
         self.queue_ms = queue_ms
         self.delay_ms = delay_ms
