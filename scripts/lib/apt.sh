@@ -106,12 +106,13 @@ private_apt_retry() {
     run_logged "apt-$suite" private_apt "$suite" apt-get "$@"
 }
 
-# fetch_deb SUITE PACKAGE: prints the downloaded package file's name.
+# fetch_deb SUITE PACKAGE...: prints the names of the downloaded package files.
 fetch_deb() {
-    local dir=$BUILD/downloads/$2
+    local suite=$1 dir=$BUILD/downloads/$2
+    shift
     rm -rf "$dir.tmp"
     mkdir -p "$dir.tmp"
-    (cd "$dir.tmp" && private_apt_retry "$1" download "$2") >&2
+    (cd "$dir.tmp" && private_apt_retry "$suite" download "$@") >&2
     rm -rf "$dir"
     mv "$dir.tmp" "$dir"
     find "$dir" -name '*.deb'

@@ -1,23 +1,45 @@
 # shellcheck shell=bash
-# The test guest: Debian's cloud kernel and an initramfs with one program.
+# The test guest: Debian's cloud kernel and an initramfs with one program; and
+# the small programs that tests and harness run beside it.
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 GUEST=$BUILD/guest
+#: In the order of dependence; the guest loads them in this order.
+GUEST_MODULES=(failover net_failover virtio_net)
 
 # The meta package names the real one in its dependencies.
-guest_kernel() {
-    local package deb
-    [ ! -f "$GUEST/vmlinuz" ] || return 0
-    private_apt_setup trixie
+guest_kernel_package() {
+    local package
+    private_apt_setup trixie >&2
     package=$(private_apt trixie apt-cache show --no-all-versions linux-image-cloud-amd64 |
               sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p')
     [ -n "$package" ] || die "the mirror has no linux-image-cloud-amd64"
+    echo "$package"
+}
+
+guest_kernel() {
+    local package deb name number=0 tmp=$GUEST/modules.tmp
+    [ ! -f "$GUEST/vmlinuz" ] || [ ! -d "$GUEST/modules" ] || return 0
+    package=$(guest_kernel_package)
     step "download the guest's kernel, $package"
     deb=$(fetch_deb trixie "$package")
     mkdir -p "$GUEST"
     dpkg-deb --fsys-tarfile "$deb" |
         tar -xOf - --wildcards './boot/vmlinuz-*' >"$GUEST/vmlinuz.tmp"
+    rm -rf "$tmp" "$GUEST/modules"
+    mkdir -p "$tmp"
+    for name in "${GUEST_MODULES[@]}"; do
+        number=$((number + 1))
+        dpkg-deb --fsys-tarfile "$deb" |
+            tar -xOf - --wildcards "*/$name.ko.xz" | xz -d >"$tmp/$number-$name.ko"
+    done
     mv "$GUEST/vmlinuz.tmp" "$GUEST/vmlinuz"
+    mv "$tmp" "$GUEST/modules"
+}
+
+# pack_initrd DIR: prints it as the kernel reads it.
+pack_initrd() {
+    (cd "$1" && find . | sort | cpio --quiet -o -H newc -R 0:0) | gzip -n
 }
 
 # Built again when a source file below tests/guest differs from last time.
@@ -30,14 +52,25 @@ guest_initrd() {
     step "build the guest's initramfs"
     rm -rf "$tmp"
     mkdir -p "$tmp/dev" "$tmp/proc" "$tmp/sys" "$tmp/tmp"
-    gcc -O2 -g -Wall -static -pthread -o "$tmp/init" "$init"
-    (cd "$tmp" && find . | sort | cpio --quiet -o -H newc -R 0:0) | gzip -n |
-        write_file "$GUEST/initrd.gz"
+    gcc -O2 -g -Wall -static -pthread -o "$tmp/init" "$init" -lz -lm
+    pack_initrd "$tmp" | write_file "$GUEST/initrd.gz"
     rm -rf "$tmp"
     stamp_write "$GUEST/initrd.stamp" "$hash"
 }
 
+# The program that carries a link with delay.
+build_link() {
+    local source=$ROOT/scripts/link/delay.c program=$BUILD/tools/delay-link
+    [ ! "$program" -nt "$source" ] || return 0
+    step "build the link with delay"
+    mkdir -p "$BUILD/tools"
+    gcc -O2 -g -Wall -o "$program.tmp" "$source"
+    mv "$program.tmp" "$program"
+}
+
 build_guest() {
+    build_link
     guest_kernel
     guest_initrd
+    redis_initrd
 }

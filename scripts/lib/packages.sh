@@ -17,6 +17,8 @@ TEST_PACKAGES=(
     spin gnutls-bin shellcheck libvirt-daemon libvirt-clients
     libvirt-daemon-driver-qemu procps
 )
+#: For scripts/image only.
+IMAGE_PACKAGES=(debootstrap e2fsprogs fdisk qemu-utils cpio gzip xz-utils)
 
 # Prints those of the packages named that are not installed.
 missing_packages() {

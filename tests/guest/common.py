@@ -38,15 +38,20 @@ def equal(got, wanted, what):
 
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
-           rate='400mbit'):
-    """A guest that runs; the logs are kept if the test fails."""
-    config = GuestConfig(mem=160, smp=smp, pages=PAGES, zero=1000,
-                         untouched=1000, workload=workload)
+           rate='400mbit', mem=160, disk=None, boot_timeout=180, **settings):
+    """
+    A guest that runs; the logs are kept if the test fails.
+
+    disk: names the image to boot, called with the Run
+    """
     with Run(logs=logs) as run:
         pair = None
         try:
+            config = GuestConfig(mem=mem, smp=smp, pages=PAGES, zero=1000,
+                                 untouched=1000, workload=workload,
+                                 disk=disk and disk(run), **settings)
             pair = Pair(run, paths.built(src), paths.built(dst),
-                        config=config, rate=rate).start()
+                        config=config, rate=rate).start(boot_timeout)
             yield pair
         except BaseException:
             run.keep()

@@ -1,5 +1,5 @@
 /*
- * The test guest's only program, its /init.
+ * The test guest's own program: its /init, or a service of a disk image.
  *
  * It owns a working set of pages whose every byte follows from the page's
  * number and version, so that each can be checked at any time; it dirties
@@ -15,9 +15,21 @@
  *   audit                                 -> audit pages= wrong= ...
  *   corrupt PAGE                          -> ok; flips one bit, unnoted
  *   stats [reset]                         -> stats ... and gap lines
+ *   touch [reset]                         -> touch count= p50= p99= max=;
+ *                  steps of the work that took more than 200 us, in us
+ *   job                                   -> job parts= done= wrong=; checks
+ *                  the output of workload "job"
+ *   corrupt-job PART                      -> ok; flips one bit of the output
+ *   files start|stop                      -> ok; writes files to the disk
+ *   files                                 -> files count= wrong= ...
+ *   corrupt-file NUMBER                   -> ok; flips one bit
  *   stop                                  -> ok; as "work idle"
  *
  * Kernel command line: hm.pages= hm.zero= hm.untouched= hm.work=NAME,key=...
+ * hm.ip= (of the network card; with it, numbers are served at port 7000, and
+ * Redis when it is there) hm.files= (folder on a disk). When this program is
+ * not /init but a service of a whole system, all that comes as an OEM string
+ * of the machine's DMI tables.
  *
  * A byte is put out at I/O port 0xe9 each millisecond, for whoever listens
  * there: the guest's clock stands still with the guest, the host's does not.
@@ -30,6 +42,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -49,310 +62,13 @@
 #include <sys/sysinfo.h>
 
 #include "checks.h"
+#include "files.h"
+#include "job.h"
+#include "net.h"
 #include "pages.h"
-
-#define MAX_THREADS   2
-#define TICK_PORT     0xe9
-#define TICK_NS       1000000
-#define REPORT_TICKS  100
-#define GAP_NS        5000000
-#define GAPS          32
-
-typedef struct {
-    uint64_t at_ns;             /* when the tick came that was late */
-    uint64_t ns;                /* since the tick before */
-} Gap;
-
-typedef struct Worker Worker;
-
-typedef struct {
-    const char *name;
-    void (*step)(Worker *w);    /* does one page */
-} Workload;
-
-struct Worker {
-    pthread_t thread;
-    unsigned index;
-    uint64_t random;
-    uint64_t next;
-    _Atomic uint64_t done;      /* pages, for the throughput line */
-};
-
-static _Atomic uint64_t misread;
-
-static const Workload *workload;
-static uint64_t work_pages, work_rate;
-static unsigned work_threads;
-static _Atomic unsigned work_epoch;     /* odd: parked */
-static _Atomic unsigned working;
-static Worker workers[MAX_THREADS];
-
-static Gap largest[GAPS];
-static Gap recent[GAPS];
-static _Atomic unsigned recent_head;
-static _Atomic uint64_t ticks;
-static pthread_mutex_t gap_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
-static int serial;
-static uint64_t line_number;
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-static void sleep_until(uint64_t ns)
-{
-    struct timespec t = { ns / 1000000000, ns % 1000000000 };
-
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
-        ;
-    }
-}
-
-__attribute__((format(printf, 1, 2)))
-static void say(const char *format, ...)
-{
-    char line[600];
-    int used, n;
-    va_list list;
-
-    pthread_mutex_lock(&say_lock);
-    used = snprintf(line, sizeof(line), "@%" PRIu64 " ", line_number++);
-    va_start(list, format);
-    n = vsnprintf(line + used, sizeof(line) - used - 1, format, list);
-    va_end(list);
-    used += n;
-    if (used > (int)sizeof(line) - 2) {
-        used = sizeof(line) - 2;
-    }
-    line[used++] = '\n';
-    for (char *p = line; used > 0; p += n, used -= n) {
-        n = write(serial, p, used);
-        if (n < 0) {
-            n = 0;
-        }
-    }
-    pthread_mutex_unlock(&say_lock);
-}
-
-static void set_priority(int priority)
-{
-    struct sched_param param = { .sched_priority = priority };
-
-    pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
-}
-
-static uint64_t random_below(Worker *w, uint64_t limit)
-{
-    w->random += STEP;
-    return mix(w->random) % limit;
-}
-
-/* The pages of a hot set are shared out among the threads. */
-static void step_hot(Worker *w)
-{
-    if (w->next >= work_pages) {
-        w->next = w->index;
-    }
-    write_page(data_first + w->next);
-    w->next += work_threads;
-}
-
-static void step_random(Worker *w)
-{
-    write_page(data_first + random_below(w, work_pages));
-}
-
-static void step_read(Worker *w)
-{
-    uint64_t page = random_below(w, set_pages);
-    uint32_t v;
-
-    if (!page_reads_right(page, &v) && atomic_fetch_add(&misread, 1) < 10) {
-        say("misread page=%" PRIu64 " version=%u", page, v);
-    }
-}
-
-static void step_mix(Worker *w)
-{
-    if ((atomic_load(&w->done) & 7) == 7) {
-        step_read(w);
-    } else {
-        step_hot(w);
-    }
-}
-
-static const Workload workloads[] = {
-    { "idle", NULL },
-    { "hot", step_hot },            /* writes pages= pages in turn */
-    { "random", step_random },      /* writes any of pages= pages */
-    { "read", step_read },          /* checks any page */
-    { "mix", step_mix },            /* as hot; each eighth is a read */
-};
-
-static void *worker_thread(void *opaque)
-{
-    Worker *w = opaque;
-
-    for (;;) {
-        unsigned epoch = atomic_load(&work_epoch);
-        const Workload *job;
-        uint64_t start, done;
-
-        atomic_fetch_add(&working, 1);
-        if (epoch & 1 || atomic_load(&work_epoch) != epoch ||
-            !workload->step || w->index >= work_threads) {
-            atomic_fetch_sub(&working, 1);
-            usleep(1000);
-            continue;
-        }
-        job = workload;
-        w->next = w->index;
-        start = now_ns();
-        for (done = 0; atomic_load(&work_epoch) == epoch; done++) {
-            if (work_rate && done * 1000000000ull >
-                             (now_ns() - start) * (work_rate / work_threads)) {
-                usleep(1000);
-                done--;
-                continue;
-            }
-            job->step(w);
-            atomic_fetch_add(&w->done, 1);
-        }
-        atomic_fetch_sub(&working, 1);
-    }
-    return NULL;
-}
-
-static void park_workers(void)
-{
-    atomic_fetch_or(&work_epoch, 1);
-    while (atomic_load(&working)) {
-        usleep(1000);
-    }
-}
-
-/* rate = 0 is as fast as it goes. */
-static const char *start_work(char *args)
-{
-    char *save = NULL, *name = strtok_r(args, " ,", &save), *word;
-    uint64_t pages = data_pages, rate = 0, threads = 1;
-    const Workload *job = NULL;
-
-    for (unsigned i = 0; name && i < sizeof(workloads) / sizeof(*job); i++) {
-        if (!strcmp(name, workloads[i].name)) {
-            job = &workloads[i];
-        }
-    }
-    if (!job) {
-        return "unknown workload";
-    }
-    while ((word = strtok_r(NULL, " ,", &save))) {
-        if (sscanf(word, "pages=%" SCNu64, &pages) != 1 &&
-            sscanf(word, "rate=%" SCNu64, &rate) != 1 &&
-            sscanf(word, "threads=%" SCNu64, &threads) != 1) {
-            return "unknown setting of a workload";
-        }
-    }
-    if (!threads || threads > MAX_THREADS || !pages || pages > data_pages) {
-        return "setting of a workload is out of range";
-    }
-    park_workers();
-    workload = job;
-    work_pages = pages;
-    work_rate = rate;
-    work_threads = threads;
-    atomic_fetch_add(&work_epoch, 1);
-    return NULL;
-}
-
-static void note_gap(uint64_t at_ns, uint64_t ns)
-{
-    unsigned least = 0;
-
-    pthread_mutex_lock(&gap_lock);
-    for (unsigned i = 1; i < GAPS; i++) {
-        if (largest[i].ns < largest[least].ns) {
-            least = i;
-        }
-    }
-    if (ns > largest[least].ns) {
-        largest[least] = (Gap) { at_ns, ns };
-    }
-    if (ns > GAP_NS) {
-        unsigned head = atomic_load(&recent_head);
-
-        recent[head % GAPS] = (Gap) { at_ns, ns };
-        atomic_store(&recent_head, head + 1);
-    }
-    pthread_mutex_unlock(&gap_lock);
-}
-
-static void *tick_thread(void *opaque)
-{
-    uint64_t last = now_ns(), due = last, now;
-    bool port = !ioperm(TICK_PORT, 1, 1);
-
-    set_priority(50);
-    for (;;) {
-        due += TICK_NS;
-        sleep_until(due);
-        now = now_ns();
-        if (port) {
-            outb('a' + atomic_load(&ticks) % 26, TICK_PORT);
-        }
-        atomic_fetch_add(&ticks, 1);
-        if (now - last > 2 * TICK_NS) {
-            note_gap(now, now - last);
-        }
-        last = now;
-        if (now > due + TICK_NS) {
-            due = now;
-        }
-    }
-    return NULL;
-}
-
-static void *report_thread(void *opaque)
-{
-    uint64_t due = now_ns(), before = 0;
-    unsigned tail = 0;
-
-    set_priority(10);
-    for (;;) {
-        uint64_t now, done = 0;
-
-        due += REPORT_TICKS * TICK_NS;
-        sleep_until(due);
-        now = now_ns();
-        for (unsigned i = 0; i < MAX_THREADS; i++) {
-            done += atomic_load(&workers[i].done);
-        }
-        say("tp t=%" PRIu64 " done=%" PRIu64 " total=%" PRIu64
-            " writes=%" PRIu64, now / 1000, done - before, done,
-            atomic_load(&writes));
-        before = done;
-        if (atomic_load(&recent_head) - tail > GAPS) {
-            tail = atomic_load(&recent_head) - GAPS;
-        }
-        for (; tail != atomic_load(&recent_head); tail++) {
-            pthread_mutex_lock(&gap_lock);
-            Gap gap = recent[tail % GAPS];
-            pthread_mutex_unlock(&gap_lock);
-            say("gap us=%" PRIu64 " at=%" PRIu64, gap.ns / 1000,
-                gap.at_ns / 1000);
-        }
-        if (now > due + REPORT_TICKS * TICK_NS) {
-            due = now;
-        }
-    }
-    return NULL;
-}
+#include "serial.h"
+#include "ticks.h"
+#include "workloads.h"
 
 static void audit(void)
 {
@@ -397,27 +113,6 @@ static const char *corrupt(const char *arg)
     return NULL;
 }
 
-static void stats(bool reset)
-{
-    uint64_t max = 0, at = 0;
-
-    pthread_mutex_lock(&gap_lock);
-    for (unsigned i = 0; i < GAPS; i++) {
-        if (largest[i].ns > max) {
-            max = largest[i].ns;
-            at = largest[i].at_ns;
-        }
-    }
-    if (reset) {
-        memset(largest, 0, sizeof(largest));
-    }
-    pthread_mutex_unlock(&gap_lock);
-    say("stats pages=%" PRIu64 " gap max=%" PRIu64 "us at %" PRIu64
-        " ticks=%" PRIu64 " writes=%" PRIu64 " misread=%" PRIu64
-        " work=%s", set_pages, max / 1000, at / 1000, atomic_load(&ticks),
-        atomic_load(&writes), atomic_load(&misread), workload->name);
-}
-
 static void answer(const char *error)
 {
     if (error) {
@@ -442,39 +137,83 @@ static void obey(char *line)
         answer(corrupt(line + 8));
     } else if (!strncmp(line, "stats", 5)) {
         stats(!strcmp(line, "stats reset"));
+    } else if (!strcmp(line, "files start")) {
+        answer(start_files());
+    } else if (!strcmp(line, "files stop")) {
+        atomic_store(&files_go, false);
+        answer(NULL);
+    } else if (!strcmp(line, "files")) {
+        check_files();
+    } else if (!strncmp(line, "corrupt-file ", 13)) {
+        answer(corrupt_file(line + 13));
+    } else if (!strncmp(line, "touch", 5)) {
+        touch(!strcmp(line, "touch reset"));
+    } else if (!strncmp(line, "corrupt-job ", 12)) {
+        answer(corrupt_job(line + 12));
+    } else if (!strcmp(line, "job")) {
+        park_workers();
+        say_job();
     } else {
         answer("unknown command");
     }
 }
 
-static uint64_t setting(const char *cmdline, const char *name, uint64_t value)
-{
-    const char *found = strstr(cmdline, name);
+static char settings[4096];
 
-    if (found) {
-        sscanf(found + strlen(name), "%" SCNu64, &value);
+/* The strings of the DMI table lie behind its head, with zeros between. */
+static void read_settings(void)
+{
+    const char *name = getpid() == 1 ? "/proc/cmdline" :
+                       "/sys/firmware/dmi/entries/11-0/raw";
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(fd, settings, sizeof(settings) - 1);
+
+    if (length <= 0) {
+        die(name);
     }
-    return value;
+    for (ssize_t i = 0; i < length; i++) {
+        if ((uint8_t)settings[i] < ' ') {
+            settings[i] = ' ';
+        }
+    }
+    close(fd);
 }
 
-/* A kernel panic is what the harness sees of a guest that cannot start. */
-static void die(const char *what)
+/* The word after the name, or NULL; the next call overwrites it. */
+static char *word_setting(const char *name)
 {
-    say("fatal %s: %s", what, strerror(errno));
-    sleep(1);
-    reboot(RB_POWER_OFF);
-    exit(1);
+    static char word[256];
+    const char *found = strstr(settings, name);
+
+    if (!found) {
+        return NULL;
+    }
+    found += strlen(name);
+    snprintf(word, sizeof(word), "%.*s", (int)strcspn(found, " "), found);
+    return word;
+}
+
+static uint64_t setting(const char *name, uint64_t value)
+{
+    const char *word = word_setting(name);
+
+    if (word) {
+        sscanf(word, "%" SCNu64, &value);
+    }
+    return value;
 }
 
 static void open_console(void)
 {
     struct termios t;
 
-    mkdir("/dev", 0755);
-    mkdir("/proc", 0755);
-    mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-    mount("proc", "/proc", "proc", 0, NULL);
-    serial = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
+    if (getpid() == 1) {
+        mkdir("/dev", 0755);
+        mkdir("/proc", 0755);
+        mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+        mount("proc", "/proc", "proc", 0, NULL);
+    }
+    serial = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (serial < 0) {
         exit(1);
     }
@@ -486,15 +225,15 @@ static void open_console(void)
     klogctl(8, NULL, 1);
 }
 
-static void make_set(const char *cmdline)
+static void make_set(void)
 {
     struct sysinfo info;
     uint64_t page;
 
     sysinfo(&info);
-    set_pages = setting(cmdline, "hm.pages=", 131072);
-    zero_pages = setting(cmdline, "hm.zero=", 0);
-    untouched_pages = setting(cmdline, "hm.untouched=", 0);
+    set_pages = setting("hm.pages=", 131072);
+    zero_pages = setting("hm.zero=", 0);
+    untouched_pages = setting("hm.untouched=", 0);
     if (zero_pages + untouched_pages >= set_pages ||
         set_pages * (PAGE_SIZE + sizeof(*version)) >
         (uint64_t)info.freeram * info.mem_unit) {
@@ -522,24 +261,21 @@ static void make_set(const char *cmdline)
 
 int main(void)
 {
-    static char cmdline[4096], line[256];
+    static char line[256];
     const char *error;
     char *work;
     size_t used = 0;
     pthread_t thread;
-    int fd;
 
+    signal(SIGPIPE, SIG_IGN);
     open_console();
-    fd = open("/proc/cmdline", O_RDONLY);
-    if (fd < 0 || read(fd, cmdline, sizeof(cmdline) - 1) < 0) {
-        die("/proc/cmdline");
-    }
-    close(fd);
-    make_set(cmdline);
+    read_settings();
+    make_set();
     if (!begin_checks()) {
         die("pipe");
     }
 
+    begin_touch();
     workload = &workloads[0];
     work_threads = 1;
     for (unsigned i = 0; i < MAX_THREADS; i++) {
@@ -548,10 +284,14 @@ int main(void)
         pthread_create(&workers[i].thread, NULL, worker_thread, &workers[i]);
     }
     pthread_create(&thread, NULL, tick_thread, NULL);
-    work = strstr(cmdline, "hm.work=");
+    work = word_setting("hm.files=");
+    snprintf(file_folder, sizeof(file_folder), "%s", work ? work : "");
+    work = word_setting("hm.ip=");
     if (work) {
-        work += strlen("hm.work=");
-        work[strcspn(work, "\n ")] = 0;
+        begin_net(work);
+    }
+    work = word_setting("hm.work=");
+    if (work) {
         error = start_work(work);
         if (error) {
             say("fatal %s", error);

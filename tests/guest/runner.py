@@ -9,11 +9,15 @@ import sys
 import time
 import traceback
 
+import cases_disk
 import cases_end
 import cases_fail
+import cases_link
+import cases_net
 import cases_peer
 import cases_push
 import cases_stream
+import cases_work
 import replay
 from hybridmig import paths
 
@@ -48,8 +52,9 @@ def run_case(name, case):
 
 
 def main():
-    cases = {**cases_stream.CASES, **cases_end.CASES, **cases_push.CASES,
-             **cases_peer.CASES, **cases_fail.CASES}
+    cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES,
+             **cases_push.CASES, **cases_peer.CASES, **cases_fail.CASES,
+             **cases_work.CASES, **cases_net.CASES, **cases_disk.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
@@ -65,11 +70,13 @@ def main():
     if reason:
         print(f'ok - guest # SKIP {reason}')
         return 0
+    usual = [name for name in cases if name not in cases_disk.CASES or
+             os.environ.get('HYBRID_FULL') == '1']
     paths.use_qemu_python()
     replay.begin()
     for _ in range(args.repeat):
         for name, case in cases.items():
-            if not args.only or name in args.only:
+            if name in (args.only or usual):
                 run_case(name, case)
     replay.handoff()
     if not args.only:

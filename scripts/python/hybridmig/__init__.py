@@ -5,6 +5,7 @@ Layers, each using only those above it:
     paths     where QEMU, its Python packages, the guest and firmware are
     runs      a run: its folder, its clean-up, the leftovers of dead runs
     net       two network namespaces and the link between them
+    lan       the guest's own network, and its clients; redisload is one
     monitor   QMP in the background: commands, and events on one clock
     console   what the guest says, joined over both QEMUs; its tick
     guest     one QEMU process
@@ -15,6 +16,7 @@ Layers, each using only those above it:
     display   progress lines and tables
     plot      the picture
     cli, demo the programs
+    bench     every technique side by side (a package of its own)
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """

@@ -9,7 +9,7 @@ import time
 
 from . import display, measure, migrate, paths, plot, record
 from .console import GuestError
-from .guest import GuestConfig
+from .guest import DISK_FORMATS, GuestConfig
 from .migrate import Migration
 from .monitor import QmpError, QmpLost
 from .net import CUT_MODES
@@ -28,8 +28,11 @@ examples:
   scripts/harness --transport tls --dst-qemu build/qemu-base/qemu-system-x86_64
 
 workloads: idle; hot pages=H rate=R (writes H pages in turn, R pages/s in all,
-0: as fast as it can); random; read (checks any page); mix (hot, each eighth
-is a read). All but idle take pages=, rate= and threads=.
+0: as fast as it can); random; zipf (as random, skew 0.99); moving (as hot, the
+H pages move on by an eighth each time); read (checks any page); readmostly
+(read, one in 16 is a write as random); mix (hot, each eighth is a read); job
+(compresses 16 KiB of text a step and checks the output). All but idle take
+pages=, rate= and threads=.
 
 A phase is one of preparation, rounds[:N], state-transfer, resume, paging. An
 unpatched source has rounds, state-transfer and paging, as far as can be seen.
@@ -61,7 +64,13 @@ def arguments(argv):
     add('--qemu-python', metavar='DIR',
         help="QEMU's Python packages (python/ of its source tree)")
     add('--kernel', default=paths.kernel(), metavar='FILE')
-    add('--initrd', default=paths.initrd(), metavar='FILE')
+    add('--initrd', metavar='FILE')
+    add('--disk', metavar='FILE', help='boot this disk image instead, by its '
+        'own boot loader; it is written to (scripts/image makes one)')
+    add('--disk-format', choices=DISK_FORMATS,
+        help="of the disk (default: as its name's ending)")
+    add('--network', action='store_true', help='a network card in a LAN with '
+        'a namespace for clients, and Redis in the guest')
     add('--machine', default='pc')
     add('--accel', default='tcg')
     add('--mem', type=int, default=256, metavar='MIB')
@@ -84,6 +93,8 @@ def arguments(argv):
         'in front of the link holds, in ms of its rate (default: 10)')
     add('--congestion', metavar='NAME', help="TCP's congestion control, say "
         'cubic (default: what the machine uses)')
+    add('--delay', type=float, default=0, metavar='MS',
+        help='of the link, one way (default: none)')
     add('--transport', choices=migrate.TRANSPORTS, default='tcp')
     add('--preempt', action='store_true', help='postcopy-preempt, both sides')
     add('--cap', action='append', default=[], metavar='NAME=on|off',
@@ -186,16 +197,21 @@ class Harness:
 
     def boot(self):
         args = self.args
-        # What is left is the kernel's and QEMU's firmware's.
-        pages = args.pages or max(1000, (args.mem - 80) * 256)
+        # What is left is the kernel's, the firmware's, a whole system's.
+        kept = 240 if args.disk else 80
+        pages = args.pages or max(1000, (args.mem - kept) * 256)
         config = GuestConfig(args.kernel, args.initrd, args.mem, args.smp,
                              pages, args.zero, args.untouched, args.workload,
-                             args.accel, args.machine, args.qemu_arg)
+                             args.accel, args.machine, args.qemu_arg,
+                             args.network or bool(args.disk), args.disk,
+                             args.disk_format)
         self.pair = Pair(self.run, args.qemu, args.dst_qemu, config, args.rate,
-                         queue_ms=args.queue_ms, congestion=args.congestion)
+                         queue_ms=args.queue_ms, delay_ms=args.delay,
+                         congestion=args.congestion)
         self.say(f'boot: {args.mem} MiB, {args.smp} vCPU, {pages} pages to '
-                 f'check, workload "{args.workload}", link {args.rate}')
-        self.pair.start()
+                 f'check, workload "{args.workload}", link {args.rate}' +
+                 (f', {args.delay:g} ms one way' if args.delay else ''))
+        self.pair.start(args.timeout)
         if self.mode is None:
             known = self.pair.src.capabilities()
             self.mode = 'hybrid' if 'hybrid' in known else 'postcopy'
@@ -388,8 +404,10 @@ def main(argv=None):
         for name, what in ((args.qemu, 'QEMU'),
                            (args.dst_qemu or args.qemu, 'QEMU'),
                            (args.kernel, "the guest's kernel"),
-                           (args.initrd, "the guest's initrd")):
-            paths.need_file(name, what)
+                           (args.initrd, "the guest's initrd"),
+                           (args.disk, 'the disk image')):
+            if name:
+                paths.need_file(name, what)
         paths.use_qemu_python(args.qemu_python, args.qemu)
         return harness(args)
     except UsageError as exc:

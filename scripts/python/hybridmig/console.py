@@ -15,7 +15,8 @@ import threading
 import time
 
 LINE = re.compile(r'^@(\d+) (\S+) ?(.*)$')
-ANSWERS = ('ok', 'error', 'pong', 'audit', 'stats')
+ANSWERS = ('ok', 'error', 'pong', 'audit', 'stats', 'touch', 'job',
+           'files')
 
 
 class GuestError(Exception):

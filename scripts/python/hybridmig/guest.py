@@ -7,17 +7,28 @@ import os
 import socket
 import threading
 
-from . import paths
+from . import lan, paths
 from .monitor import Monitor, QmpLost
 
 
+DISK_FORMATS = ('qcow2', 'raw')
+
+
 class GuestConfig:
-    """What both sides have in common: the machine, and what the guest does."""
+    """What both sides have in common: the machine, and what the guest does.
+
+    network: a card in the Lan of the pair; then the guest has Redis, too
+    disk:    boots this image by its own boot loader instead of kernel and
+             initrd; both QEMUs open it, as hosts do that share a storage
+    disk_format: qcow2 or raw; by default what the file's name ends with
+    """
     def __init__(self, kernel=None, initrd=None, mem=768, smp=1, pages=131072,
                  zero=0, untouched=0, workload='idle', accel='tcg',
-                 machine='pc', extra=()):
+                 machine='pc', extra=(), network=False, disk=None,
+                 disk_format=None):
         self.kernel = kernel or paths.kernel()
-        self.initrd = initrd or paths.initrd()
+        self.initrd = initrd or (paths.redis_initrd() if network else
+                                 paths.initrd())
         self.mem = mem
         self.smp = smp
         self.pages = pages
@@ -27,21 +38,52 @@ class GuestConfig:
         self.accel = accel
         self.machine = machine
         self.extra = list(extra)
+        self.network = network
+        self.disk = disk
+        self.disk_format = disk_format or (disk and disk_format_of(disk))
+        if disk and self.disk_format not in DISK_FORMATS:
+            raise ValueError(f'format of the disk: {self.disk_format!r} is '
+                             f'not one of {", ".join(DISK_FORMATS)}')
 
-    def arguments(self):
+    def settings(self):
+        """What the guest's program is told, as tests/guest/init.c says."""
+        words = [f'hm.pages={self.pages}', f'hm.zero={self.zero}',
+                 f'hm.untouched={self.untouched}',
+                 f'hm.work={self.workload.replace(" ", ",")}']
+        if self.network:
+            words.append(f'hm.ip={lan.GUEST_ADDRESS}')
+        if self.disk:
+            words.append('hm.files=/var/lib/hybridmig')
+        return ' '.join(words)
+
+    def _boot(self):
+        if self.disk:
+            image = paths.need_file(self.disk, 'the disk image')
+            strings = self.settings().replace(',', ',,')
+            return ['-blockdev', f'driver={self.disk_format},node-name=disk,'
+                    f'file.driver=file,file.filename={image}',
+                    '-device', 'virtio-blk-pci,drive=disk,bootindex=0',
+                    '-smbios', f'type=11,value={strings}']
         # What the emulated CPU need not be protected from costs it a lot of
         # time; the time-stamp counter is the only clock that is read cheaply.
-        append = ('console=ttyS0 quiet loglevel=3 mitigations=off '
-                  'tsc=reliable clocksource=tsc random.trust_cpu=on panic=-1 '
-                  f'hm.pages={self.pages} hm.zero={self.zero} '
-                  f'hm.untouched={self.untouched} '
-                  f'hm.work={self.workload.replace(" ", ",")}')
+        return ['-kernel', paths.need_file(self.kernel, "the guest's kernel"),
+                '-initrd', paths.need_file(self.initrd, "the guest's initrd"),
+                '-append', 'console=ttyS0 quiet loglevel=3 mitigations=off '
+                'tsc=reliable clocksource=tsc random.trust_cpu=on panic=-1 ' +
+                self.settings()]
+
+    def arguments(self):
         return ['-nodefaults', '-no-reboot', '-msg', 'timestamp=on',
                 '-accel', self.accel,
-                '-m', str(self.mem), '-smp', str(self.smp),
-                '-kernel', paths.need_file(self.kernel, "the guest's kernel"),
-                '-initrd', paths.need_file(self.initrd, "the guest's initrd"),
-                '-append', append] + self.extra
+                '-m', str(self.mem), '-smp', str(self.smp)] + \
+            self._boot() + \
+            (lan.Lan.qemu_args() if self.network else []) + self.extra
+
+
+def disk_format_of(name):
+    """By how the file's name ends."""
+    ending = os.path.splitext(name)[1].lstrip('.')
+    return {'img': 'raw'}.get(ending, ending)
 
 
 class Guest:
@@ -62,6 +104,7 @@ class Guest:
         self._killed = False
         self._ending = threading.Lock()
         self.trace_file = os.path.join(run.folder, f'{self.name}.trace')
+        self.boot_file = os.path.join(run.folder, f'{self.name}.boot')
         self.log_file = os.path.join(run.folder, f'{self.name}.log')
 
     def start(self, incoming=False):
@@ -81,6 +124,9 @@ class Guest:
             os.set_inheritable(other.fileno(), True)
             theirs.append(other)
             args += ['-chardev', f'socket,id={name},fd={other.fileno()}'] + use
+        if self.config.disk:    # what boots says so on the second port
+            args += ['-chardev', f'file,id=boot,path={self.boot_file}',
+                     '-serial', 'chardev:boot']
         # It warns of each process that a test kills.
         logging.getLogger('qemu.machine').setLevel(logging.ERROR)
         self.machine = QEMUMachine(

@@ -6,6 +6,7 @@ import os
 
 from .console import Console
 from .guest import Guest, GuestConfig
+from .lan import Lan
 from .monitor import EventLog, QmpLost
 from .net import Link
 
@@ -24,6 +25,7 @@ class Pair:
         run.callback(self.console.close)
         run.callback(self._write_events)
         self.link = Link(run, rate, **link)
+        self.lan = Lan(run, self.link) if self.config.network else None
         self.guests = []        # all that there were, also those replaced
         self.src = self._guest('src')
         self.dst = self._guest('dst')

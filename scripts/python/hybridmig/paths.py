@@ -27,6 +27,16 @@ def initrd():
     return os.path.join(BUILD, 'guest', 'initrd.gz')
 
 
+def redis_initrd():
+    """The same with Redis and a network card."""
+    return os.path.join(BUILD, 'guest', 'initrd-redis.gz')
+
+
+def tool(name):
+    """A small program of the project, compiled by the set-up."""
+    return os.path.join(BUILD, 'tools', name)
+
+
 def need_file(path, what):
     if not os.path.isfile(path):
         raise SetupError(f'{what} not found: {path}\n'

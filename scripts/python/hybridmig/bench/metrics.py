@@ -1,0 +1,58 @@
+"""The figures of a cell: names, units, and what counts as a difference.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One figure. Of all of them less is better."""
+    key: str            # in the results
+    title: str          # head of its column
+    digits: int         # behind the point
+    floor: float        # a smaller difference is never called a change
+    meaning: str        # one sentence, for the report
+
+    def text(self, value):
+        return '-' if value is None else f'{value:.{self.digits}f}'
+
+
+METRICS = [Metric(*row) for row in (
+    ('downtime_ms', 'downtime ms', 0, 3,
+     "longest silence of the guest's 1 ms tick that touches the switch, "
+     'STOP to 100 ms after RESUME, on the host\'s clock'),
+    ('stall_ms', 'longest stall ms', 0, 3,
+     'longest silence of the tick from the start of the migration until the '
+     "guest's rate is back"),
+    ('total_s', 'total s', 2, 0.05,
+     'from the first command until the source is done and the guest runs at '
+     'the destination'),
+    ('wire_mib', 'wire MiB', 1, 1,
+     'bytes that left the source, headers included, by the interface'),
+    ('back_mib', 'back MiB', 2, 0.1,
+     'bytes that left the destination, the same way'),
+    ('lost_s', 'work lost s', 2, 0.05,
+     'work expected at the rate before, minus work done, until the rate is '
+     'back, in seconds of that rate'),
+    ('cpu_s', 'CPU s', 2, 0.05,
+     'CPU seconds of both QEMUs without their vCPU threads'),
+    ('faults', 'faults', 0, 10,
+     'page faults of the destination that had to wait for the source'),
+    ('fault_p50_us', 'fault p50 us', 0, 20,
+     'from the fault thread reading a fault to the page being placed, median'),
+    ('fault_p99_us', 'fault p99 us', 0, 20, 'the same, 99th percentile'),
+    ('client_p50_ms', 'client p50 ms', 2, 0.05,
+     'latency that an outside client saw during the migration, median'),
+    ('client_p99_ms', 'client p99 ms', 2, 0.2, 'the same, 99th percentile'),
+    ('client_max_ms', 'client max ms', 1, 1, 'the same, maximum'),
+    ('client_errors', 'client errors', 0, 0, 'requests that failed'),
+    ('blackout_ms', 'blackout ms', 1, 2,
+     'longest time in which no request of the client was answered'),
+)]
+BY_KEY = {metric.key: metric for metric in METRICS}
+
+OK, WRONG, FAILED = 'ok', 'WRONG', 'failed'
+NO_CONVERGE, UNAVAILABLE = 'does not converge', 'not available in this build'
+#: From best to worst, for comparing.
+STATUSES = (OK, NO_CONVERGE, UNAVAILABLE, FAILED, WRONG)

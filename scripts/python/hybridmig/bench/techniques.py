@@ -1,0 +1,89 @@
+"""Ways to migrate a guest, as data.
+
+All get the same max-bandwidth, above any link here (QEMU's default of 128
+MiB/s would hold them back), and the same downtime-limit. Those of upstream run
+on the unpatched build at both sides.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import dataclasses
+
+UNPATCHED, PATCHED = 'qemu-base', 'qemu'
+COMMON_PARAMETERS = {'max-bandwidth': 100 * 2**30, 'downtime-limit': 30}
+#: A rate that lets one page pass in QEMU's window of 100 ms. 0 would be no
+#: limit, and so would anything below 10, as QEMU divides by ten.
+NO_PUSH = 40960
+POSTCOPY = {'postcopy-ram': True}
+PREEMPT = {'postcopy-ram': True, 'postcopy-preempt': True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Technique:
+    """Settings of both sides, and how the switch happens."""
+    name: str
+    title: str
+    build: str                  # at both sides
+    driver: str                 # in drivers.DRIVERS
+    caps: dict = dataclasses.field(default_factory=dict)    # both sides
+    src_caps: dict = dataclasses.field(default_factory=dict)
+    parameters: dict = dataclasses.field(default_factory=dict)  # of the source
+    dst_parameters: dict = dataclasses.field(default_factory=dict)
+
+    def all_parameters(self):
+        return {**COMMON_PARAMETERS, **self.parameters}
+
+    def all_src_caps(self):
+        return {'events': True, **self.caps, **self.src_caps}
+
+    def all_dst_caps(self):
+        return {'events': True, **self.caps}
+
+
+def _upstream(name, title, driver, caps=None, parameters=None, dst=None):
+    return Technique(name, title, UNPATCHED, driver, caps or {}, {},
+                     parameters or {}, dst or {})
+
+
+def _hybrid(name, title, caps=None, driver='hybrid', **parameters):
+    return Technique(name, title, PATCHED, driver, caps or POSTCOPY,
+                     {'hybrid': True},
+                     {f'hybrid-{key.replace("_", "-")}': value
+                      for key, value in parameters.items()})
+
+
+_ZLIB = {'multifd-channels': 2, 'multifd-compression': 'zlib'}
+
+TECHNIQUES = [
+    _upstream('non-live', 'stop, copy, start', 'non_live'),
+    _upstream('precopy', 'pre-copy', 'precopy'),
+    _upstream('precopy-converge', 'pre-copy, auto-converge', 'precopy',
+              {'auto-converge': True}),
+    # A cache as large as the largest set that is written here.
+    _upstream('precopy-xbzrle', 'pre-copy, XBZRLE', 'precopy',
+              {'xbzrle': True}, {'xbzrle-cache-size': 512 * 2**20}),
+    _upstream('precopy-multifd', 'pre-copy, multifd with zlib', 'precopy',
+              {'multifd': True}, _ZLIB, _ZLIB),
+    _upstream('demand-only', 'post-copy, demand paging only', 'demand_only',
+              PREEMPT, {'max-postcopy-bandwidth': NO_PUSH}),
+    _upstream('postcopy', 'post-copy with push', 'postcopy', POSTCOPY),
+    _upstream('postcopy-preempt', 'post-copy with push, preempt', 'postcopy',
+              PREEMPT),
+    _upstream('first-pass', 'post-copy after the first pass', 'first_pass',
+              POSTCOPY),
+    _upstream('first-pass-preempt',
+              'post-copy after the first pass, preempt', 'first_pass',
+              PREEMPT),
+    _hybrid('hybrid', 'hybrid, defaults'),
+    _hybrid('hybrid-preempt', 'hybrid, preempt', PREEMPT),
+    _hybrid('hybrid-one-round', 'hybrid, preempt, one round only',
+            PREEMPT, max_rounds=1),
+    _hybrid('hybrid-no-bitmap', 'hybrid, preempt, no page bitmap', PREEMPT,
+            hot_threshold=0),
+    _hybrid('hybrid-push-demand', 'hybrid, preempt, no push', PREEMPT,
+            'hybrid_demand_only', push_policy='on-demand'),
+    _hybrid('hybrid-push-linear', 'hybrid, preempt, linear push', PREEMPT,
+            push_policy='linear'),
+    _hybrid('hybrid-push-bubble', 'hybrid, preempt, bubbling push', PREEMPT,
+            push_policy='bubble'),
+]
+BY_NAME = {technique.name: technique for technique in TECHNIQUES}

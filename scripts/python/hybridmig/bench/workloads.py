@@ -1,0 +1,74 @@
+"""What the guest does while it is migrated, as data.
+
+Rates follow the link, so that "paced" means the same everywhere: half of what
+the link carries, which pre-copy can follow.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import dataclasses
+
+from ..guest import GuestConfig
+from .probes import JobProbe, RedisProbe
+
+#: Pages per second at most: a guest on an emulated CPU writes not much more.
+MOST_PACED = 40000
+#: What the guest's kernel and the firmware need, in MiB.
+KERNEL_MIB = 96
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """@text is for the guest: {set}, {half}, {quarter}, {few}, {paced}."""
+    name: str
+    title: str
+    text: str
+    smp: int = 1
+    share: float = 1.0      # of the guest's memory is its set
+    probe: type = None      # a Probe, for what is outside the guest's program
+
+    def numbers(self, link, scale):
+        pages = int(link.pages * scale)
+        carried = link.pages_per_second()
+        paced = min(MOST_PACED, carried / 2) if carried else MOST_PACED
+        owned = max(1000, int(pages * self.share))
+        return {'pages': pages, 'set': owned, 'half': owned // 2,
+                'quarter': owned // 4, 'few': owned // 16,
+                'paced': int(paced)}
+
+    def config(self, link, scale, accel='tcg', machine='pc'):
+        """The guest, for this link."""
+        n = self.numbers(link, scale)
+        mem = KERNEL_MIB + n['pages'] // 256 * 103 // 100
+        more = self.probe.guest_settings if self.probe else {}
+        return GuestConfig(mem=mem, smp=self.smp, pages=n['set'], accel=accel,
+                           machine=machine, workload=self.text.format(**n),
+                           **more)
+
+
+WORKLOADS = [
+    Workload('idle-free', 'idle, most memory free', 'idle', share=0.125),
+    Workload('idle-full', 'idle, memory full', 'idle'),
+    Workload('sequential', 'sequential writer, full speed',
+             'hot pages={quarter} rate=0'),
+    Workload('sequential-paced', 'sequential writer, half the link',
+             'hot pages={quarter} rate={paced}'),
+    Workload('uniform', 'uniform writer, full speed',
+             'random pages={half} rate=0'),
+    Workload('uniform-paced', 'uniform writer, half the link',
+             'random pages={half} rate={paced}'),
+    Workload('zipf', 'zipf writer, full speed', 'zipf pages={set} rate=0'),
+    Workload('zipf-paced', 'zipf writer, half the link',
+             'zipf pages={set} rate={paced}'),
+    Workload('read-mostly', 'reads everywhere, few pages written',
+             'readmostly pages={few} rate=0'),
+    Workload('moving', 'writer whose working set moves',
+             'moving pages={few} rate={paced}'),
+    Workload('two-vcpus', 'sequential writer on two vCPUs',
+             'hot pages={quarter} rate=0 threads=2', smp=2),
+    # Redis has its keys beside the guest's set.
+    Workload('redis', 'Redis, 300 requests a second from outside', 'idle',
+             share=0.375, probe=RedisProbe),
+    Workload('job', 'compression, its output checked', 'job', share=0.5,
+             probe=JobProbe),
+]
+BY_NAME = {workload.name: workload for workload in WORKLOADS}

@@ -1,0 +1,22 @@
+"""What the bench's tests have in common.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def equal(got, wanted, what):
+    check(got == wanted, f'{what}: {got!r}, expected {wanted!r}')
+
+
+def near(got, wanted, slack, what):
+    check(got is not None and abs(got - wanted) <= slack,
+          f'{what}: {got!r}, expected {wanted!r} within {slack}')
+
+
+def has(text, part):
+    check(part in text, f'not in the text: {part!r}')

@@ -1,0 +1,215 @@
+/*
+ * The test guest's network card and what is served over it: Redis, when the
+ * initramfs has it, and numbers that a client can check. Part of init.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TESTS_GUEST_NET_H
+#define TESTS_GUEST_NET_H
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include "pages.h"
+#include "serial.h"
+
+#define CARD          "eth0"
+#define CARD_WAIT_MS  30000
+#define SERVE_PORT    7000
+#define REDIS         "/usr/bin/redis-server"
+#define REDIS_PORT    6379
+#define REDIS_WAIT_MS 60000
+
+/* Those that the initramfs has, in the order of their names. */
+static void load_modules(void)
+{
+    struct dirent **entry;
+    int count = scandir("/modules", &entry, NULL, alphasort);
+
+    for (int i = 0; i < count; i++) {
+        char path[300];
+        int fd;
+
+        snprintf(path, sizeof(path), "/modules/%s", entry[i]->d_name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (entry[i]->d_name[0] != '.' &&
+            syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST) {
+            die(path);
+        }
+        close(fd);
+        free(entry[i]);
+    }
+}
+
+static struct sockaddr_in address_of(const char *text, int port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+    };
+
+    if (inet_pton(AF_INET, text, &address.sin_addr) != 1) {
+        errno = EINVAL;
+        die(text);
+    }
+    return address;
+}
+
+static void bring_up(const char *card, const char *ip)
+{
+    struct ifreq request = { 0 };
+    struct sockaddr_in address = address_of(ip, 0);
+    struct sockaddr_in mask = address_of("255.255.255.0", 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    strncpy(request.ifr_name, card, IFNAMSIZ - 1);
+    for (int ms = 0; ioctl(fd, SIOCGIFFLAGS, &request); ms += 10) {
+        if (ms > CARD_WAIT_MS) {
+            die(card);
+        }
+        usleep(10000);
+    }
+    request.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &request)) {
+        die(card);
+    }
+    memcpy(&request.ifr_addr, &address, sizeof(address));
+    if (ioctl(fd, SIOCSIFADDR, &request)) {
+        die(card);
+    }
+    memcpy(&request.ifr_netmask, &mask, sizeof(mask));
+    if (ioctl(fd, SIOCSIFNETMASK, &request)) {
+        die(card);
+    }
+    close(fd);
+}
+
+static bool answers_ping(void)
+{
+    struct sockaddr_in address = address_of("127.0.0.1", REDIS_PORT);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char text[8] = "";
+    bool good = !connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
+                write(fd, "PING\r\n", 6) == 6 && read(fd, text, 5) == 5 &&
+                !strcmp(text, "+PONG");
+
+    close(fd);
+    return good;
+}
+
+static void *redis_thread(void *opaque)
+{
+    int status;
+
+    waitpid((intptr_t)opaque, &status, 0);
+    say("fatal %s has ended, status 0x%x", REDIS, status);
+    return NULL;
+}
+
+/* Keeps everything in memory; nothing of it may reach the serial line. */
+static void start_redis(void)
+{
+    static char *const argv[] = {
+        REDIS, "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "",
+        "--appendonly", "no", "--dir", "/tmp", NULL
+    };
+    static char *const environment[] = { "LC_ALL=C", "TZ=UTC", NULL };
+    pthread_t thread;
+    pid_t pid = fork();
+
+    if (!pid) {
+        int null = open("/dev/null", O_RDWR);
+
+        dup2(null, 0);
+        dup2(null, 1);
+        dup2(null, 2);
+        execve(REDIS, argv, environment);
+        _exit(1);
+    }
+    if (pid < 0 || pthread_create(&thread, NULL, redis_thread,
+                                  (void *)(intptr_t)pid)) {
+        die(REDIS);
+    }
+    for (int ms = 0; !answers_ping(); ms += 10) {
+        if (ms > REDIS_WAIT_MS) {
+            errno = ETIMEDOUT;
+            die(REDIS);
+        }
+        usleep(10000);
+    }
+}
+
+/* Each number of eight bytes is answered by another one that follows of it. */
+static void *serve_client(void *opaque)
+{
+    int fd = (intptr_t)opaque;
+    uint64_t number;
+
+    while (recv(fd, &number, sizeof(number), MSG_WAITALL) == sizeof(number)) {
+        number = mix(number + STEP);
+        if (write(fd, &number, sizeof(number)) != sizeof(number)) {
+            break;
+        }
+    }
+    close(fd);
+    return NULL;
+}
+
+static void *serve_thread(void *opaque)
+{
+    int one = 1, listener = (intptr_t)opaque;
+
+    for (;;) {
+        pthread_t thread;
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd < 0) {
+            usleep(1000);
+            continue;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        if (pthread_create(&thread, NULL, serve_client,
+                           (void *)(intptr_t)fd)) {
+            close(fd);
+        } else {
+            pthread_detach(thread);
+        }
+    }
+    return NULL;
+}
+
+static void start_serving(void)
+{
+    struct sockaddr_in any = address_of("0.0.0.0", SERVE_PORT);
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pthread_t thread;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&any, sizeof(any)) || listen(fd, 16) ||
+        pthread_create(&thread, NULL, serve_thread, (void *)(intptr_t)fd)) {
+        die("TCP server");
+    }
+}
+
+/* With an address the guest has a card, and serves what it can. */
+static void begin_net(const char *ip)
+{
+    load_modules();
+    bring_up("lo", "127.0.0.1");
+    bring_up(CARD, ip);
+    start_serving();
+    if (!access(REDIS, X_OK)) {
+        start_redis();
+    }
+}
+
+#endif
