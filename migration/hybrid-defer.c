@@ -103,6 +103,7 @@ typedef struct HybridFound {
     uint64_t fresh;
     uint64_t known;
     bool next_heat;
+    bool warm;
 } HybridFound;
 
 static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
@@ -125,16 +126,21 @@ static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
                                       hb->deferred, hb->pending, pages,
                                       hybrid_block_ratio(rb), &known);
     found->known += known;
+    if (found->warm) {
+        hybrid_hot_defer_warm(bmap, hb->deferred, hb->pending, pages,
+                              hybrid_block_ratio(rb));
+    }
     hybrid_defer_rearm(rb);
     bitmap_zero(hb->fresh, pages);
     return 0;
 }
 
-bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh)
+bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
+                         uint64_t *fresh)
 {
     HybridDefer *d = &hybrid_defer;
     int64_t begin_us = hybrid_now_us(), cost_us;
-    HybridFound found = { 0 };
+    HybridFound found = { .warm = warm };
 
     if (!d->threshold ||
         !(now || hybrid_sampler_due(&d->sampler, begin_us))) {

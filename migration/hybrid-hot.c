@@ -183,6 +183,30 @@ uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
     return found;
 }
 
+uint64_t hybrid_hot_defer_warm(unsigned long *bmap, unsigned long *deferred,
+                               const unsigned long *pending, size_t pages,
+                               unsigned ratio)
+{
+    size_t step = MAX(HYBRID_HOT_CHUNK, ratio) / WORD_BITS;
+    size_t words = words_of(pages);
+    uint64_t moved = 0;
+
+    for (size_t w = 0; w < words; w += step) {
+        size_t end = MIN(w + step, words);
+        uint64_t dirtied = 0;
+
+        for (size_t i = w; i < end; i++) {
+            dirtied += count_word(pending[i]);
+        }
+        for (size_t i = w; dirtied >= HYBRID_HOT_WARM && i < end; i++) {
+            moved += count_word(bmap[i]);
+            deferred[i] |= bmap[i];
+            bmap[i] = 0;
+        }
+    }
+    return moved;
+}
+
 int64_t hybrid_hot_merge(unsigned long *bmap, unsigned long *deferred,
                          unsigned long *pending, size_t pages)
 {

@@ -27,8 +27,9 @@
  *
  * Each bitmap sync merges all three into bmap, so whoever syncs sees the whole
  * truth, and the last sync before the switch needs no care.  Pages leave bmap
- * for deferred in two places only: when a sample finds a page dirty that this
- * round has not sent yet, and when a round begins, which leaves hot pages out.
+ * for deferred in three places only: when a sample finds a page dirty that
+ * this round has not sent yet, when a chunk turns out to be warm in the first
+ * round, and when a round begins, which leaves hot pages out.
  *
  * Units: pages and indexes are target pages; a host page is @ratio target
  * pages, a power of two, and is moved as a whole.  Bitmaps have
@@ -79,6 +80,17 @@ uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
                            unsigned long *bmap, unsigned long *deferred,
                            unsigned long *pending, size_t pages,
                            unsigned ratio, uint64_t *known);
+
+/*
+ * In the first round: leave for its end the chunks of which at least
+ * HYBRID_HOT_WARM pages are in @pending.  A guest that writes at random in a
+ * region writes the rest of it, too; what is sent last has the least time to
+ * be dirtied again.  Returns the number of pages moved from @bmap.
+ */
+#define HYBRID_HOT_WARM (HYBRID_HOT_CHUNK / 16)
+uint64_t hybrid_hot_defer_warm(unsigned long *bmap, unsigned long *deferred,
+                               const unsigned long *pending, size_t pages,
+                               unsigned ratio);
 
 /*
  * All that is dirty back into @bmap.  Returns what is to be added to the

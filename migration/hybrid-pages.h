@@ -38,10 +38,12 @@ void hybrid_pages_cleanup(void);
 void hybrid_defer_begin(unsigned threshold);
 
 /*
- * Sample if it is time to, or if @now; without the BQL.  True if it did:
- * @fresh pages were dirtied in @over_us, since the last sample.
+ * Sample if it is time to, or if @now; without the BQL.  @warm: leave warm
+ * chunks for later, too.  True if it did: @fresh pages were dirtied in
+ * @over_us, since the last sample.
  */
-bool hybrid_defer_sample(bool now, uint64_t *over_us, uint64_t *fresh);
+bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
+                         uint64_t *fresh);
 
 /* Pages kept out of the rounds now, and those known to be dirty again */
 uint64_t hybrid_defer_deferred(void);

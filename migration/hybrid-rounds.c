@@ -122,17 +122,23 @@ static double next_round_us(const HybridRounds *r,
     return next;
 }
 
-/* Pages that a round of all that is not hot would leave */
+/*
+ * Pages that a round of all that is not hot would leave: the hot ones, which
+ * are among those that are dirtied meanwhile.
+ */
 static double predict_cold(const HybridRounds *r, const HybridRoundRecord *rec)
 {
     double hot = MIN(rec->hot_pages, rec->remaining_pages);
     double cold = rec->remaining_pages - hot;
     double next = next_round_us(r, rec, cold);
+    uint64_t dirtied;
 
-    if (next <= 0.0 || !rec->time_us) {
+    if (next <= 0.0 || !rec->time_us ||
+        !hybrid_wset_get(&r->wset, next, &dirtied)) {
         return rec->remaining_pages;
     }
-    return hot + cold * MIN(1.0, next / rec->time_us);
+    return MIN(hot + cold * MIN(1.0, next / rec->time_us),
+               MAX(hot, (double)dirtied));
 }
 
 /*

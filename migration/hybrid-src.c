@@ -342,7 +342,8 @@ typedef struct HybridRoundEnd {
 static bool hybrid_src_sample(bool now)
 {
     uint64_t over_us, pages;
-    bool sampled = hybrid_defer_sample(now, &over_us, &pages);
+    bool sampled = hybrid_defer_sample(now, hybrid_src.round == 1, &over_us,
+                                       &pages);
 
     if (sampled) {
         hybrid_rounds_sample(&hybrid_src.rounds, over_us, pages);

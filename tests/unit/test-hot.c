@@ -155,6 +155,29 @@ static void sample(World *w)
     }
 }
 
+/* The first round puts warm chunks off */
+static void defer_warm(World *w)
+{
+    size_t step = MAX(HYBRID_HOT_CHUNK, w->ratio);
+    uint64_t moved, wanted = 0;
+
+    moved = hybrid_hot_defer_warm(w->bmap, w->deferred, w->pending, w->pages,
+                                  w->ratio);
+    for (size_t from = 0; from < w->pages; from += step) {
+        size_t end = MIN(from + step, w->pages);
+        unsigned dirtied = 0;
+
+        for (size_t p = from; p < end; p++) {
+            dirtied += w->is_pending[p];
+        }
+        for (size_t p = from; dirtied >= HYBRID_HOT_WARM && p < end; p++) {
+            wanted += w->must_send[p] && !w->is_deferred[p];
+            w->is_deferred[p] |= w->must_send[p];
+        }
+    }
+    g_assert_cmpuint(moved, ==, wanted);
+}
+
 /* As QEMU does it: the log into bmap, then the merge */
 static void sync_all(World *w)
 {
@@ -208,7 +231,7 @@ static void random_world(size_t pages, unsigned ratio, unsigned k)
     World *w = world_new(pages, ratio, k);
 
     for (unsigned step = 0; step < 300; step++) {
-        unsigned what = g_test_rand_int_range(0, 12);
+        unsigned what = g_test_rand_int_range(0, 13);
         size_t from = g_test_rand_int_range(0, pages);
         size_t some = g_test_rand_int_range(1, 1 + pages / 4);
 
@@ -233,6 +256,9 @@ static void random_world(size_t pages, unsigned ratio, unsigned k)
         case 10:
             sync_all(w);
             break;
+        case 12:
+            defer_warm(w);
+            break;
         case 11:
             sync_all(w);
             begin_round(w);
@@ -251,7 +277,7 @@ static void random_world(size_t pages, unsigned ratio, unsigned k)
 
 static void test_random(void)
 {
-    static const unsigned ratios[] = { 1, 2, 16, 32, 64, 512 };
+    static const unsigned ratios[] = { 1, 2, 16, 32, 64, 512, 1024 };
 
     for (unsigned n = 0; n < 120; n++) {
         random_world(g_test_rand_int_range(1, MAX_PAGES),
