@@ -24,7 +24,19 @@ typedef struct HybridDefer {
     unsigned threshold;         /* 0: off */
     HybridSampler sampler;
     int64_t last_us;            /* the sample before */
+
+    /* the order of the first round */
+    GArray *parts;              /* of HybridPart, the blocks */
+    HybridScan scan;
+    bool scanning;
 } HybridDefer;
+
+/* Chunks @first to @first + @chunks - 1 of the scan are those of @rb */
+typedef struct HybridPart {
+    RAMBlock *rb;
+    size_t first;
+    size_t chunks;
+} HybridPart;
 
 static HybridDefer hybrid_defer;
 
@@ -50,17 +62,80 @@ static int hybrid_defer_alloc(RAMBlock *rb, void *opaque)
     return 0;
 }
 
+static int hybrid_defer_add_part(RAMBlock *rb, void *opaque)
+{
+    size_t *chunks = opaque;
+    HybridPart part = {
+        .rb = rb,
+        .first = *chunks,
+        .chunks = DIV_ROUND_UP(hybrid_block_pages(rb), HYBRID_HOT_CHUNK),
+    };
+
+    g_array_append_val(hybrid_defer.parts, part);
+    *chunks += part.chunks;
+    return 0;
+}
+
+static void hybrid_defer_begin_scan(HybridDefer *d)
+{
+    size_t chunks = 0;
+
+    g_clear_pointer(&d->parts, g_array_unref);
+    d->parts = g_array_new(false, false, sizeof(HybridPart));
+    foreach_not_ignored_block(hybrid_defer_add_part, &chunks);
+    hybrid_scan_init(&d->scan, chunks);
+    d->scanning = hybrid_scan_next(&d->scan);
+}
+
+/* In the current chunk, the first page to be sent */
+static bool hybrid_defer_in_chunk(HybridDefer *d, RAMBlock **block,
+                                  unsigned long *page)
+{
+    for (guint i = 0; i < d->parts->len; i++) {
+        HybridPart *part = &g_array_index(d->parts, HybridPart, i);
+        size_t chunk = d->scan.chunk - part->first;
+        size_t begin = chunk * HYBRID_HOT_CHUNK, end;
+
+        if (d->scan.chunk < part->first || chunk >= part->chunks) {
+            continue;
+        }
+        end = MIN(begin + HYBRID_HOT_CHUNK, hybrid_block_pages(part->rb));
+        *page = find_next_bit(part->rb->bmap, end, begin);
+        *block = part->rb;
+        return *page < end;
+    }
+    g_assert_not_reached();
+}
+
+void hybrid_defer_pick(RAMBlock **block, unsigned long *page)
+{
+    HybridDefer *d = &hybrid_defer;
+    unsigned long found;
+    RAMBlock *rb;
+
+    while (d->scanning) {
+        if (hybrid_defer_in_chunk(d, &rb, &found)) {
+            *block = rb;
+            *page = found;
+            return;
+        }
+        d->scanning = hybrid_scan_next(&d->scan);
+    }
+}
+
 void hybrid_defer_begin(unsigned threshold)
 {
     HybridDefer *d = &hybrid_defer;
 
     d->threshold = threshold;
+    d->scanning = false;
     if (!threshold) {
         return;
     }
     BQL_LOCK_GUARD();
     RCU_READ_LOCK_GUARD();
     foreach_not_ignored_block(hybrid_defer_alloc, NULL);
+    hybrid_defer_begin_scan(d);
     d->last_us = hybrid_now_us();
     hybrid_sampler_start(&d->sampler, d->last_us);
 }

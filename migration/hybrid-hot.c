@@ -254,6 +254,37 @@ uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
     return move_host_pages(pick_hot, &p, bmap, bmap, deferred, pages, ratio);
 }
 
+/* ---- the order of the first round ---- */
+
+static size_t gcd(size_t a, size_t b)
+{
+    while (b) {
+        size_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+void hybrid_scan_init(HybridScan *s, size_t chunks)
+{
+    *s = (HybridScan) { .chunks = chunks, .step = chunks * 0.6180339887 };
+    s->step = MAX(1, s->step);
+    while (chunks && gcd(s->step, chunks) != 1) {
+        s->step++;
+    }
+}
+
+bool hybrid_scan_next(HybridScan *s)
+{
+    if (s->done >= s->chunks) {
+        return false;
+    }
+    s->chunk = s->done++ ? (s->chunk + s->step) % s->chunks : 0;
+    return true;
+}
+
 /* ---- when to look ---- */
 
 /*

@@ -45,6 +45,12 @@ void hybrid_defer_begin(unsigned threshold);
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
                          uint64_t *fresh);
 
+/*
+ * The first round: where the search for the next page begins, see HybridScan.
+ * Leaves both as they are afterwards.  bitmap_mutex held.
+ */
+void hybrid_defer_pick(RAMBlock **block, unsigned long *page);
+
 /* Pages kept out of the rounds now, and those known to be dirty again */
 uint64_t hybrid_defer_deferred(void);
 uint64_t hybrid_defer_pending(void);

@@ -84,6 +84,9 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
         return false;
     }
     if (!hybrid_pushing()) {
+        if (hybrid_src.active) {
+            hybrid_defer_pick(block, page);
+        }
         return true;
     }
     switch (migrate_hybrid_push_policy()) {

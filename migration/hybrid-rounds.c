@@ -19,6 +19,9 @@
 /* Rounds whose lengths differ by less than this say nothing about D(t) */
 #define SAME_LENGTH 1.25
 
+/* Of the pages of a round, the part that may be sent in vain */
+#define CHEAP 0.25
+
 /* The largest double that may be converted to uint64_t, about 1.8e19 */
 #define MAX_U64 18446744073709549568.0
 
@@ -122,46 +125,63 @@ static double next_round_us(const HybridRounds *r,
     return next;
 }
 
-/*
- * Pages that a round of all that is not hot would leave: the hot ones, which
- * are among those that are dirtied meanwhile.
- */
-static double predict_cold(const HybridRounds *r, const HybridRoundRecord *rec)
+/* What a round of @pages would do, as the working set function has it */
+static bool dirtied_meanwhile(const HybridRounds *r,
+                              const HybridRoundRecord *rec, double pages,
+                              double *us, double *dirtied)
 {
-    double hot = MIN(rec->hot_pages, rec->remaining_pages);
-    double cold = rec->remaining_pages - hot;
-    double next = next_round_us(r, rec, cold);
-    uint64_t dirtied;
+    uint64_t d;
 
-    if (next <= 0.0 || !rec->time_us ||
-        !hybrid_wset_get(&r->wset, next, &dirtied)) {
-        return rec->remaining_pages;
+    *us = next_round_us(r, rec, pages);
+    if (*us <= 0.0 || !rec->time_us ||
+        !hybrid_wset_get(&r->wset, MIN(*us, MAX_U64), &d)) {
+        return false;
     }
-    return MIN(hot + cold * MIN(1.0, next / rec->time_us),
-               MAX(hot, (double)dirtied));
+    *dirtied = d;
+    return true;
 }
 
 /*
- * Pages that a round of all that is left would leave, as the working set
- * function has it.  Returns false if that cannot be told, or if too many
- * pages would be sent again until it has converged.
+ * True if a round of all that is not hot is a clear gain.  It leaves the hot
+ * pages, which are among those that are dirtied meanwhile.  @cheap: it would
+ * send no more than a part of them in vain.
  */
-static bool predict_all(const HybridRounds *r, const HybridRoundRecord *rec,
-                        double *pages)
+static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
+                         bool *cheap)
 {
     double left = rec->remaining_pages;
-    double next = next_round_us(r, rec, left);
-    double again, resends;
-    uint64_t dirtied;
+    double hot = MIN((double)rec->hot_pages, left);
+    double us, dirtied, after;
 
-    if (next <= 0.0 || !hybrid_wset_get(&r->wset, next, &dirtied)) {
+    *cheap = false;
+    if (!hot || !dirtied_meanwhile(r, rec, left - hot, &us, &dirtied)) {
         return false;
     }
-    again = MIN(1.0, dirtied / left);
-    resends = again < 1.0 ? left * again / (1.0 - again) : (double)UINT64_MAX;
-    *pages = dirtied;
+    *cheap = dirtied - hot <= (left - hot) * CHEAP;
+    after = MIN(hot + (left - hot) * MIN(1.0, us / rec->time_us),
+                MAX(hot, dirtied));
+    return clear_gain(r, left, after);
+}
+
+/*
+ * True if rounds of all that is left converge: the guest dirties clearly
+ * fewer pages while they are sent, and the pages that are sent again on the
+ * way are not too many.
+ */
+static bool converges(const HybridRounds *r, const HybridRoundRecord *rec)
+{
+    double left = rec->remaining_pages;
+    double us, dirtied, again;
+
+    if (!dirtied_meanwhile(r, rec, left, &us, &dirtied) ||
+        !clear_gain(r, left, dirtied)) {
+        return false;
+    }
+    /* A clear gain is one percent at least: no division by zero */
+    again = dirtied / left;
     return !r->cfg.max_resend ||
-           resends * 100.0 <= (double)r->total_pages * r->cfg.max_resend;
+           left * again / (1.0 - again) * 100.0 <=
+           (double)r->total_pages * r->cfg.max_resend;
 }
 
 /* Pages that another full round would leave, from the last rounds only */
@@ -244,20 +264,24 @@ HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
 /* Is another round worth it, and which? */
 static bool worth_a_round(const HybridRounds *r, HybridRoundRecord *rec)
 {
-    double left = rec->remaining_pages, after;
+    double left = rec->remaining_pages;
+    bool end_in_sight, cheap;
 
     if (r->stalled > HYBRID_ROUNDS_PATIENCE) {
         return false;
     }
-    if (!r->samples) {
-        return clear_gain(r, left, r->predicted) ||
-               clear_gain(r, left, r->min_remaining);
-    }
-    if ((rec->hot_pages && clear_gain(r, left, predict_cold(r, rec))) ||
-        clear_gain(r, left, r->min_remaining)) {
+    if (clear_gain(r, left, r->min_remaining)) {
         return true;
     }
-    rec->all = predict_all(r, rec, &after) && clear_gain(r, left, after);
+    if (!r->samples) {
+        return clear_gain(r, left, r->predicted);
+    }
+    /* If it ends by the handoff, what is sent in vain has no other use */
+    end_in_sight = converges(r, rec);
+    if (gain_by_cold(r, rec, &cheap) && (cheap || end_in_sight)) {
+        return true;
+    }
+    rec->all = end_in_sight;
     return rec->all;
 }
 

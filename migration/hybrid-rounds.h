@@ -20,12 +20,14 @@
  *      the burst;
  *   4. but no more than HYBRID_ROUNDS_PATIENCE rounds in a row are forgiven
  *      for having brought no clear gain over the minimum;
- *   5. where the page bitmap keeps hot pages out of the rounds, a round of
- *      what is not hot comes first, by rule 3.  When that is no gain any more,
- *      a round of all that is left may follow: if the guest dirties clearly
- *      fewer pages while they are sent, as then the rounds converge, and if
- *      the pages sent again on the way there (R q / (1 - q), where q is the
- *      part that is dirtied again) are within max_resend percent of memory.
+ *   5. where the page bitmap keeps hot pages out of the rounds, rule 3 is
+ *      asked about two kinds of rounds.  Rounds of all that is left may go on
+ *      if they converge: the guest dirties clearly fewer pages while they are
+ *      sent, and the pages sent again until the end (R q / (1 - q), where q is
+ *      the part that is dirtied again) are within max_resend percent of
+ *      memory.  A round of what is not hot comes first where that is a clear
+ *      gain and either the rounds converge, or no more than a quarter of it is
+ *      sent in vain: if the end is the handoff, the rest can go then.
  *
  * When the rounds end, the migration completes as pre-copy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.

@@ -352,6 +352,33 @@ static void test_chunks(void)
     world_free(w);
 }
 
+/* Each chunk once; after any part of the way, memory is covered evenly */
+static void test_scan(void)
+{
+    for (size_t chunks = 0; chunks < 700; chunks++) {
+        g_autofree unsigned *seen = g_new0(unsigned, chunks + 1);
+        HybridScan scan;
+        size_t n = 0;
+
+        hybrid_scan_init(&scan, chunks);
+        while (hybrid_scan_next(&scan)) {
+            g_assert_cmpuint(scan.chunk, <, chunks);
+            g_assert_cmpuint(seen[scan.chunk]++, ==, 0);
+            if (++n == chunks / 4) {
+                size_t low = 0;
+
+                for (size_t c = 0; c < chunks / 2; c++) {
+                    low += seen[c];
+                }
+                g_assert_cmpuint(low, <=, n / 2 + n / 8 + 4);
+                g_assert_cmpuint(low + n / 8 + 4, >=, n / 2);
+            }
+        }
+        g_assert_cmpuint(n, ==, chunks);
+        g_assert_false(hybrid_scan_next(&scan));
+    }
+}
+
 /* Samples and what they cost the guest stay within the duty */
 static void test_sampler_duty(void)
 {
@@ -404,6 +431,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/hot/k-of-n", test_k_of_n);
     g_test_add_func("/hybrid/hot/cools", test_cools);
     g_test_add_func("/hybrid/hot/chunks", test_chunks);
+    g_test_add_func("/hybrid/hot/scan", test_scan);
     g_test_add_func("/hybrid/hot/sampler/duty", test_sampler_duty);
     g_test_add_func("/hybrid/hot/sampler/news", test_sampler_news);
     return g_test_run();
