@@ -9,11 +9,13 @@
 
 #include "hybrid-internal.h"
 #include "qemu/bitmap.h"
+#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
 #include "exec/ram_addr.h"
 #include "exec/target_page.h"
+#include "migration.h"
 #include "ram.h"
 #include "trace.h"
 #include "hybrid-pages.h"
@@ -98,18 +100,19 @@ static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
 {
     HybridFound *found = opaque;
     HybridBlock *hb = rb->hybrid;
+    unsigned long *bmap = rb->bmap;
     size_t pages = hybrid_block_pages(rb);
     uint64_t known;
 
     /* QEMU's helper puts what it finds into rb->bmap */
-    SWAP(rb->bmap, hb->fresh);
+    rb->bmap = hb->fresh;
     cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
-    SWAP(rb->bmap, hb->fresh);
+    rb->bmap = bmap;
 
     if (found->next_heat) {
         hybrid_heat_next(&hb->heat);
     }
-    found->fresh += hybrid_hot_sample(&hb->heat, hb->fresh, rb->bmap,
+    found->fresh += hybrid_hot_sample(&hb->heat, hb->fresh, bmap,
                                       hb->deferred, hb->pending, pages,
                                       hybrid_block_ratio(rb), &known);
     found->known += known;

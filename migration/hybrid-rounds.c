@@ -152,7 +152,7 @@ static bool predict_all(const HybridRounds *r, const HybridRoundRecord *rec,
         return false;
     }
     again = MIN(1.0, dirtied / left);
-    resends = again < 1.0 ? left * again / (1.0 - again) : INFINITY;
+    resends = again < 1.0 ? left * again / (1.0 - again) : (double)UINT64_MAX;
     *pages = dirtied;
     return !r->cfg.max_resend ||
            resends * 100.0 <= (double)r->total_pages * r->cfg.max_resend;

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import contextlib
 import os
 import signal
+import time
 
 import replay
 from hybridmig import measure, paths
@@ -36,17 +37,25 @@ def equal(got, wanted, what):
     check(got == wanted, f'{what}: {got!r}, expected {wanted!r}')
 
 
+def exits(guest, timeout=10):
+    """Wait until that QEMU is gone."""
+    end = time.monotonic() + timeout
+    while guest.is_alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    return not guest.is_alive()
+
+
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
-           rate='400mbit'):
+           rate='400mbit', extra=(), dst_extra=()):
     """A guest that runs; the logs are kept if the test fails."""
     config = GuestConfig(mem=160, smp=smp, pages=PAGES, zero=1000,
-                         untouched=1000, workload=workload)
+                         untouched=1000, workload=workload, extra=extra)
     with Run(logs=logs) as run:
         pair = None
         try:
             pair = Pair(run, paths.built(src), paths.built(dst),
-                        config=config, rate=rate).start()
+                        config=config, rate=rate, dst_extra=dst_extra).start()
             yield pair
         except BaseException:
             run.keep()

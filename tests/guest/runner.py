@@ -13,6 +13,7 @@ import cases_end
 import cases_fail
 import cases_peer
 import cases_stream
+import cases_switch
 import replay
 from hybridmig import paths
 
@@ -48,7 +49,7 @@ def run_case(name, case):
 
 def main():
     cases = {**cases_stream.CASES, **cases_end.CASES, **cases_peer.CASES,
-             **cases_fail.CASES}
+             **cases_fail.CASES, **cases_switch.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
