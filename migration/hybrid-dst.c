@@ -36,6 +36,7 @@ typedef struct HybridDst {
     bool agreed;
     uint64_t id;                /* of the migration, from SETTINGS */
     bool started;               /* @start has run */
+    int64_t running_us;         /* the vCPUs started first, -1: they did not */
     bool running_said;          /* RUNNING with vCPUs running was sent */
     QEMUBHFunc *start;
     QemuEvent started_event;
@@ -58,6 +59,7 @@ static void __attribute__((__constructor__)) hybrid_dst_construct(void)
     qemu_mutex_init(&hybrid_dst.lock);
     qemu_mutex_init(&hybrid_dst.fault_lock);
     qemu_event_init(&hybrid_dst.started_event, false);
+    hybrid_dst.running_us = -1;
 }
 
 static bool hybrid_dst_step(HandoffEvent event)
@@ -122,11 +124,21 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
     return true;
 }
 
+/* The guest is ours; @running: and it runs, or did once */
+static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
+{
+    HybridMessage m = hybrid_msg_new(HYBRID_MSG_RUNNING);
+
+    hybrid_msg_put_be32(&m, running);
+    hybrid_msg_put_be64(&m, running ?
+                            hybrid_now_us() - hybrid_dst.running_us : 0);
+    hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+}
+
 /* vCPUs that the management layer starts later ("cont" after -S) */
 static void hybrid_dst_say_running_bh(void *opaque)
 {
     MigrationIncomingState *mis = opaque;
-    HybridMessage m;
 
     WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
         if (hybrid_dst.running_said || !runstate_is_running()) {
@@ -134,13 +146,14 @@ static void hybrid_dst_say_running_bh(void *opaque)
         }
         hybrid_dst.running_said = true;
     }
-    m = hybrid_msg_new(HYBRID_MSG_RUNNING);
-    hybrid_msg_put_be32(&m, 1);
-    hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+    hybrid_dst_say_running(mis, true);
 }
 
 static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
+    if (running && hybrid_dst.running_us < 0) {
+        hybrid_dst.running_us = hybrid_now_us();
+    }
     if (running && hybrid_dst.started && !hybrid_dst.running_said) {
         migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
     }
@@ -159,10 +172,12 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
         }
-        qemu_add_vm_change_state_handler(hybrid_dst_vm_state, mis);
+        /* Called last when the guest starts: the vCPUs are next */
+        qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
+                                              INT_MAX);
         WITH_QEMU_LOCK_GUARD(&h->fault_lock) {
             h->blocktime =
-                hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.cpus);
+                hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.max_cpus);
         }
         out = hybrid_msg_new(HYBRID_MSG_READY);
         hybrid_msg_put_be64(&out, h->memory_needed);
@@ -212,10 +227,7 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         migration_bh_schedule(h->start, mis);
     } else if (h->started) {
         /* RUNNING may be what got lost */
-        HybridMessage m = hybrid_msg_new(HYBRID_MSG_RUNNING);
-
-        hybrid_msg_put_be32(&m, h->running_said);
-        hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+        hybrid_dst_say_running(mis, h->running_said);
     }
     return 0;
 }
@@ -314,7 +326,6 @@ bool hybrid_dst_keep_stopped(void)
 void hybrid_dst_started(MigrationIncomingState *mis)
 {
     HybridDst *h = &hybrid_dst;
-    HybridMessage m;
     bool running;
 
     if (!h->agreed) {
@@ -325,9 +336,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
         h->started = true;
         h->running_said = running;
     }
-    m = hybrid_msg_new(HYBRID_MSG_RUNNING);
-    hybrid_msg_put_be32(&m, running);
-    hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+    hybrid_dst_say_running(mis, running);
     qemu_event_set(&h->started_event);
 }
 
@@ -341,12 +350,73 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
 
 /* ---- phase 5 ---- */
 
-void hybrid_dst_stream_end(MigrationIncomingState *mis)
+/* Whatever comes, the guest is not ours.  True if it never will be. */
+static bool hybrid_dst_lost(void)
 {
-    if (hybrid_dst.agreed) {
-        /* The source ends the stream only after it has said GRANT */
-        qemu_event_wait(&hybrid_dst.started_event);
+    HybridDst *h = &hybrid_dst;
+
+    QEMU_LOCK_GUARD(&h->lock);
+    switch (h->state) {
+    case HANDOFF_DST_LOADING:
+        /* From now on the main thread cannot say LOADED any more */
+        hybrid_dst_step(HANDOFF_EV_LOAD_FAILED);
+        break;
+    case HANDOFF_DST_AGREED:
+    case HANDOFF_DST_READY:
+        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+        break;
+    default:
+        break;
     }
+    return h->state == HANDOFF_DST_GONE;
+}
+
+/*
+ * The main thread may wait for a page that never comes, with the BQL, which
+ * exit() needs.  Upstream's cleanup lets it go on, but if there is a thread
+ * for the preempt channel it waits for that page first: end the thread here.
+ */
+static void hybrid_dst_quit_preempt(MigrationIncomingState *mis)
+{
+    if (mis->preempt_thread_status != PREEMPT_THREAD_CREATED) {
+        return;
+    }
+    mis->preempt_thread_status = PREEMPT_THREAD_QUIT;
+    if (mis->postcopy_qemufile_dst) {
+        qemu_file_shutdown(mis->postcopy_qemufile_dst);
+    }
+    /* It has ended, or waits for a recovery: the pages' buffers are free */
+    QEMU_LOCK_GUARD(&mis->postcopy_prio_thread_mutex);
+}
+
+void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (!h->agreed) {
+        return;
+    }
+    if (load_res >= 0) {
+        /* The source ends the stream only after it has said GRANT */
+        qemu_event_wait(&h->started_event);
+    } else if (hybrid_dst_lost()) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            g_clear_pointer(&h->ledger, hybrid_ledger_close);
+        }
+        hybrid_dst_quit_preempt(mis);
+    }
+}
+
+/* Indices of vCPUs in use, up to the highest one: they may be hot-plugged */
+static unsigned hybrid_dst_vcpus(void)
+{
+    unsigned n = 0;
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        n = MAX(n, cpu->cpu_index + 1);
+    }
+    return n;
 }
 
 void hybrid_dst_finish(MigrationIncomingState *mis)
@@ -362,11 +432,13 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
             hybrid_dst_step(HANDOFF_EV_STREAM_END);
         }
     }
+    hybrid_dst_lost();          /* if the package could not be loaded */
     if (h->state == HANDOFF_DST_DONE && mis->to_src_file) {
         m = hybrid_msg_new(HYBRID_MSG_STATS);
         hybrid_msg_put_be64(&m, stat64_get(&h->received));
         WITH_QEMU_LOCK_GUARD(&h->fault_lock) {
-            unsigned n = hybrid_blocktime_vcpus(h->blocktime);
+            unsigned n = MIN(hybrid_dst_vcpus(),
+                             hybrid_blocktime_vcpus(h->blocktime));
 
             n = MIN(n, HYBRID_MSG_MAX_BODY / 8 - 2);
             hybrid_msg_put_be32(&m, n);
@@ -384,7 +456,12 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
 
 void hybrid_dst_forget(void)
 {
-    hybrid_dst.agreed = false;
+    QEMU_LOCK_GUARD(&hybrid_dst.lock);
+    /* Not while it goes on, or is paused: the command will be refused */
+    if (hybrid_dst.state == HANDOFF_DST_DONE ||
+        hybrid_dst.state == HANDOFF_DST_GONE) {
+        hybrid_dst.agreed = false;
+    }
 }
 
 static int hybrid_dst_vcpu(uint32_t ptid)

@@ -173,7 +173,9 @@ void hybrid_fill_info(MigrationInfo *info)
     i->agreed = h->agreed;
     i->observe_only = h->observe;
     i->has_phase = true;
-    i->phase = h->phase;
+    /* The connection failed at once: nobody has come to report it */
+    i->phase = migrate_get_current()->state == MIGRATION_STATUS_FAILED ?
+               MIGRATION_HYBRID_PHASE_FAILED : h->phase;
     if (h->memory_needed) {
         i->has_memory_needed = i->has_memory_available = true;
         i->memory_needed = h->memory_needed;

@@ -41,6 +41,7 @@ typedef struct HybridSrc {
     bool rp_ended;
     bool timed_out;
     uint32_t pong_seen;         /* last answered RTT probe */
+    bool advised;               /* a plain peer has accepted ADVISE */
     uint64_t memory_needed;
     uint64_t memory_available;
     HybridTimes times;
@@ -52,15 +53,17 @@ typedef struct HybridSrc {
     /* the time-out of the handoff */
     QemuThread watchdog;
     bool watchdog_running;
-    int64_t deadline_us;        /* 0: disarmed, -1: thread shall end */
+    int64_t deadline_us;        /* 0: disarmed, the thread ends */
 
     /* rounds: migration thread (appends under lock) */
     MigrationHybridPhase phase;
     HybridRounds rounds;
     GArray *records;            /* of HybridRoundRecord */
     uint32_t round;
-    bool scan_ended;
+    uint64_t tick_pages;        /* pages_total at the last tick */
     bool decided;
+    bool held;                  /* decided, but the switch is not allowed */
+    int64_t look_us;            /* when held: not to look again before */
     HybridAction action;
     HybridReason end_reason;
     bool completing;
@@ -120,7 +123,10 @@ bool hybrid_host_reserve(uint32_t overcommit, uint64_t *needed,
 /* Memory of this process that is in use now, in bytes */
 uint64_t hybrid_host_rss(void);
 
-/* A new outgoing migration: what came in before is no longer of interest */
+/*
+ * A new outgoing migration, or an attempt at one: what came in before is no
+ * longer of interest, if it is over
+ */
 void hybrid_dst_forget(void);
 
 /*

@@ -223,7 +223,9 @@ static uint64_t other_claim(HybridLedger *l, const char *name,
     if (fd < 0) {
         return 0;
     }
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode)) {
+    /* Of others anybody could keep this host's memory to himself */
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
+        (!st.st_uid || st.st_uid == geteuid())) {
         if (!retry_flock(fd, LOCK_EX | LOCK_NB)) {
             /* Fails if it is another user's; it counts for nothing anyway */
             unlinkat(l->dir_fd, name, 0);

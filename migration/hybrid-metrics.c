@@ -32,7 +32,7 @@ void hybrid_times_init(HybridTimes *t)
 {
     *t = (HybridTimes) {
         .start_us = -1, .stop_us = -1, .package_us = -1, .loaded_us = -1,
-        .grant_us = -1, .running_us = -1, .last_page_us = -1, .done_us = -1,
+        .grant_us = -1, .running_us = -1, .done_us = -1,
     };
 }
 
@@ -75,16 +75,12 @@ int64_t hybrid_times_downtime(const HybridTimes *t, const HybridRtt *rtt,
 
 int64_t hybrid_times_resume(const HybridTimes *t, const HybridRtt *rtt)
 {
-    if (t->done_us < 0) {
-        return -1;
-    }
-    return span(first_instruction(t, rtt), MAX(t->last_page_us, t->done_us));
+    return span(first_instruction(t, rtt), t->done_us);
 }
 
 int64_t hybrid_times_total(const HybridTimes *t)
 {
-    return t->done_us < 0 ? -1 : span(t->start_us,
-                                      MAX(t->last_page_us, t->done_us));
+    return span(t->start_us, t->done_us);
 }
 
 static void G_GNUC_PRINTF(3, 4) expect(bool ok, GString *why,

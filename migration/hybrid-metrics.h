@@ -48,7 +48,6 @@ typedef struct HybridTimes {
     int64_t loaded_us;          /* LOADED has come */
     int64_t grant_us;           /* GRANT is sent */
     int64_t running_us;         /* RUNNING, or an unpatched peer's PONG 3 */
-    int64_t last_page_us;       /* the last page is sent */
     int64_t done_us;            /* nothing at the source belongs to the guest */
     bool running_seen;          /* running_us is RUNNING's, no guess */
 } HybridTimes;

@@ -68,9 +68,11 @@ void hybrid_params_init(MigrationHybridParameters *params)
 }
 
 static bool check_range(MigrationParameter param, uint64_t value,
-                        uint64_t min, uint64_t max, Error **errp)
+                        uint64_t min, uint64_t max, bool is_size,
+                        Error **errp)
 {
     g_autofree char *expected = NULL;
+    g_autofree char *got = NULL;
 
     if (value >= min && value <= max) {
         return true;
@@ -78,14 +80,20 @@ static bool check_range(MigrationParameter param, uint64_t value,
 
     /*
      * QMP and -global accept -1 for an unsigned number and wrap it: show
-     * what was typed.
+     * what was typed.  A size may well be as large as that.
      */
+    got = is_size ? g_strdup_printf("%" PRIu64, value)
+                  : g_strdup_printf("%" PRId64, (int64_t)value);
     expected = g_strdup_printf("a value between %" PRIu64 " and %" PRIu64
-                               ", not %" PRId64, min, max, (int64_t)value);
+                               ", not %s", min, max, got);
     error_setg(errp, QERR_INVALID_PARAMETER_VALUE,
                MigrationParameter_str(param), expected);
     return false;
 }
+
+#define IS_SIZE_UINT64 false
+#define IS_SIZE_SIZE   true
+#define IS_SIZE_BOOL   false
 
 bool hybrid_params_check(const MigrationHybridParameters *params,
                          Error **errp)
@@ -93,7 +101,8 @@ bool hybrid_params_check(const MigrationHybridParameters *params,
 #define CHECK(kind, ctype, name, NAME, option, unit, min, max, def)     \
     if (params->has_hybrid_##name &&                                    \
         !check_range(MIGRATION_PARAMETER_HYBRID_##NAME,                 \
-                     params->hybrid_##name, min, max, errp)) {          \
+                     params->hybrid_##name, min, max, IS_SIZE_##kind,   \
+                     errp)) {                                           \
         return false;                                                   \
     }
     HYBRID_PARAMS(CHECK)

@@ -27,6 +27,9 @@
 /* Round-trip probes before the settings are sent; the least one counts */
 #define HYBRID_RTT_PROBES 4
 
+/* How often to look whether a device still holds the switch back */
+#define HYBRID_HELD_MS 100
+
 HybridSrc hybrid_src;
 
 static void __attribute__((__constructor__)) hybrid_src_construct(void)
@@ -73,7 +76,8 @@ void hybrid_src_reset(void)
     QEMU_LOCK_GUARD(&h->lock);
     h->active = h->observe = h->agreed = h->peer_loaded = false;
     h->rp_ended = h->timed_out = h->received_known = false;
-    h->scan_ended = h->decided = h->completing = h->requests_only = false;
+    h->decided = h->held = h->completing = h->requests_only = false;
+    h->advised = false;
     g_clear_pointer(&h->why_not, g_free);
     g_clear_pointer(&h->records, g_array_unref);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
@@ -118,14 +122,15 @@ static const char *hybrid_why_not(MigrationState *s, MigrationAddress *addr)
 }
 
 /*
- * The clock of the downtime starts when the last vCPU has stopped: flushing
- * the disks, which follows, is part of it.
+ * The clock of the downtime starts when the last vCPU has stopped: stopping
+ * the devices and flushing the disks, which follow, are part of it.  On a
+ * stop, handlers of the highest priority are called first.
  */
 static void hybrid_src_vm_state(void *opaque, bool running, RunState state)
 {
     HybridSrc *h = &hybrid_src;
 
-    if (h->active && h->times.package_us < 0) {
+    if (h->active && h->times.package_us < 0 && h->times.done_us < 0) {
         QEMU_LOCK_GUARD(&h->lock);
         h->times.stop_us = running ? -1 : hybrid_now_us();
     }
@@ -147,7 +152,8 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
     }
     if (!h->vm_state) {
         h->vm_state =
-            qemu_add_vm_change_state_handler(hybrid_src_vm_state, NULL);
+            qemu_add_vm_change_state_handler_prio(hybrid_src_vm_state, NULL,
+                                                  INT_MAX);
     }
     h->active = true;
     h->observe = migrate_hybrid_observe_only();
@@ -159,6 +165,21 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
     stat64_set(&h->pages_pushed, 0);
     hybrid_pages_init();
     hybrid_flow_reset();
+}
+
+void hybrid_src_refused(MigrationState *s, Error **errp)
+{
+    HybridSrc *h = &hybrid_src;
+
+    /* While a migration runs, or after it took the guest, that one counts */
+    if (!migrate_hybrid() || migration_is_running() ||
+        s->state == MIGRATION_STATUS_COMPLETED) {
+        return;
+    }
+    QEMU_LOCK_GUARD(&h->lock);
+    h->active = false;
+    g_free(h->why_not);
+    h->why_not = g_strdup(error_get_pretty(*errp));
 }
 
 /* ---- phase 1 ---- */
@@ -259,8 +280,7 @@ void hybrid_src_explain(Error **err)
      * A destination that lacks postcopy-ram breaks the stream when it sees
      * ADVISE, and tells only its own log why.
      */
-    if (*err && h->active && h->state == HANDOFF_SRC_PLAIN && h->round <= 1 &&
-        !h->decided) {
+    if (*err && h->active && h->state == HANDOFF_SRC_PLAIN && !h->advised) {
         error_prepend(err, "The destination broke the stream right after "
                       "post-copy was announced (probably its capability "
                       "postcopy-ram is off): ");
@@ -283,7 +303,6 @@ static void hybrid_src_begin_round(int64_t now_us)
     HybridSrc *h = &hybrid_src;
 
     h->round++;
-    h->scan_ended = false;
     h->round_start_us = now_us;
     h->round_start_bytes = migration_transferred_bytes();
     h->round_start_pages = stat64_get(&h->pages_total);
@@ -315,6 +334,10 @@ static void hybrid_src_begin_rounds(MigrationState *s)
     hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
     hybrid_src_begin_round(h->rounds_start_us);
     hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+    if (h->state == HANDOFF_SRC_PLAIN) {
+        /* The echo shows that the peer has got past ADVISE */
+        qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_ADVISED);
+    }
 }
 
 /* vCPU time taken away by auto-converge since the last call */
@@ -392,8 +415,12 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
                             hybrid_reason_str(r.cut_reason));
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         g_array_append_val(h->records, r);
-        if (!h->decided && r.action != HYBRID_ACTION_CONTINUE) {
-            h->decided = true;
+        /*
+         * Observe-only keeps the first decision.  Else it is carried out, or
+         * made anew if a device held the switch back meanwhile.
+         */
+        if (!h->observe || !h->decided) {
+            h->decided = r.action != HYBRID_ACTION_CONTINUE;
             h->action = r.action;
             h->end_reason = r.reason;
         }
@@ -404,6 +431,46 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
     return r.action;
 }
 
+/*
+ * Has the round sent all that it is to send?  The deferred pages are counted
+ * only if the last piece of work has found nothing to be sent.
+ */
+static bool hybrid_src_scan_ended(void)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
+    uint64_t sent = stat64_get(&h->pages_total);
+    bool idle = sent == h->tick_pages;
+
+    h->tick_pages = sent;
+    return !remaining || (idle && remaining <= hybrid_defer_deferred());
+}
+
+/*
+ * The rounds are over, but a device holds the switch back (switchover-ack, or
+ * state that only pre-copy can carry): is it time to look at memory again?
+ * What the guest dirties meanwhile belongs to the round that then ends.
+ */
+static bool hybrid_src_held_back(MigrationState *s, bool can_switchover,
+                                 int64_t now_us, bool scan_ended)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t must_precopy, can_postcopy;
+
+    if (!h->held) {
+        return false;
+    }
+    qemu_savevm_state_pending_estimate(&must_precopy, &can_postcopy);
+    if (can_switchover && must_precopy <= s->threshold_size &&
+        now_us >= h->look_us) {
+        return false;
+    }
+    if (scan_ended) {
+        qemu_sem_timedwait(&s->rate_limit_sem, HYBRID_HELD_MS);
+    }
+    return true;
+}
+
 HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
 {
     HybridSrc *h = &hybrid_src;
@@ -412,6 +479,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     int64_t now_us;
     HybridReason cut;
     HybridAction action;
+    bool scan_ended;
 
     if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
         return HYBRID_TICK_NONE;
@@ -430,7 +498,11 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
                              migration_transferred_bytes() -
                              h->rounds_start_bytes,
                              qatomic_read(&s->start_postcopy));
-    if (h->scan_ended) {
+    scan_ended = hybrid_src_scan_ended();
+    if (hybrid_src_held_back(s, can_switchover, now_us, scan_ended)) {
+        return HYBRID_TICK_ITERATE;
+    }
+    if (scan_ended) {
         cut = cut == HYBRID_REASON_REQUESTED ? cut : HYBRID_REASON_NONE;
     } else if (cut == HYBRID_REASON_NONE || !can_switchover) {
         return HYBRID_TICK_ITERATE;
@@ -451,26 +523,34 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
      * State that only pre-copy can carry (devices) is not the policy's
      * matter: as upstream, it has to fit the downtime before the switch.
      */
-    if (action == HYBRID_ACTION_CONTINUE || !can_switchover ||
-        must_precopy > s->threshold_size) {
+    h->held = action != HYBRID_ACTION_CONTINUE &&
+              (!can_switchover || must_precopy > s->threshold_size);
+    if (action == HYBRID_ACTION_CONTINUE || h->held) {
+        h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
         hybrid_src_begin_round(hybrid_now_us());
         hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
         return HYBRID_TICK_ITERATE;
     }
-    h->action = action;
     h->completing = action == HYBRID_ACTION_COMPLETE;
     hybrid_flow_drain(s);
-    if (!h->agreed && h->completing) {
-        return HYBRID_TICK_FINISH;
-    }
     return HYBRID_TICK_SWITCH;
 }
 
-void hybrid_src_iterated(int ret)
+bool hybrid_src_drives_rounds(void)
 {
-    if (ret > 0) {
-        hybrid_src.scan_ended = true;
-    }
+    return hybrid_src.active && !hybrid_src.observe;
+}
+
+bool hybrid_src_needs_handoff(void)
+{
+    return hybrid_src.agreed || !hybrid_src.completing;
+}
+
+bool hybrid_src_may_complete(MigrationState *s)
+{
+    return hybrid_src.completing &&
+           s->state == (hybrid_src.agreed ? MIGRATION_STATUS_DEVICE :
+                                            MIGRATION_STATUS_ACTIVE);
 }
 
 void hybrid_src_observe(MigrationState *s)
@@ -499,14 +579,19 @@ bool hybrid_src_agreed(void)
 
 /* ---- the destination's messages; return path thread ---- */
 
-static void hybrid_src_running(MigrationState *s, bool vcpus_run)
+static void hybrid_src_running(MigrationState *s, HybridMessage *m)
 {
     HybridSrc *h = &hybrid_src;
     bool first = h->state == HANDOFF_SRC_GRANTED;
+    bool vcpus_run = hybrid_msg_get_be32(m);
+    /* How long they have run is not in this message's first version */
+    int64_t ran_us = hybrid_msg_left(m) ? hybrid_msg_get_be64(m) : 0;
+    int64_t now_us = hybrid_now_us();
 
     hybrid_src_step(HANDOFF_EV_PEER_RUNNING);
     if (vcpus_run && !h->times.running_seen) {
-        h->times.running_us = hybrid_now_us();
+        /* Whatever the peer says, they did not run before GRANT */
+        h->times.running_us = MAX(now_us - MAX(0, ran_us), h->times.grant_us);
         h->times.running_seen = true;
         /* Upstream's own figure, in ms; 0 would mean that it is not set */
         s->downtime = MAX(1, hybrid_times_downtime(&h->times, &h->rtt, NULL) /
@@ -570,7 +655,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             h->peer_loaded = true;
             break;
         case HYBRID_MSG_RUNNING:
-            hybrid_src_running(s, hybrid_msg_get_be32(&m));
+            hybrid_src_running(s, &m);
             break;
         case HYBRID_MSG_STATS:
             hybrid_src_stats(&m);
@@ -599,9 +684,12 @@ void hybrid_src_pong(uint32_t value)
     }
     QEMU_LOCK_GUARD(&h->lock);
     if (value == HYBRID_PONG_ACK) {
-        h->agreed = hybrid_src_step(HANDOFF_EV_PEER_AGREES);
+        /* A second ACK is refused and takes nothing back */
+        h->agreed |= hybrid_src_step(HANDOFF_EV_PEER_AGREES);
     } else if (value == HYBRID_PING_HELLO) {
         hybrid_src_step(HANDOFF_EV_PEER_PLAIN);
+    } else if (value == HYBRID_PING_ADVISED) {
+        h->advised = true;
     } else if ((value & HYBRID_PING_RTT_MASK) == HYBRID_PING_RTT) {
         h->pong_seen = value;
     } else if (value == 3 && !h->agreed && h->times.stop_us >= 0) {

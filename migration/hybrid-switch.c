@@ -11,10 +11,12 @@
 
 #include "hybrid-internal.h"
 #include "qapi/error.h"
+#include "qapi/qapi-commands-migration.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "system/runstate.h"
 #include "migration.h"
+#include "migration-stats.h"
 #include "options.h"
 #include "qemu-file.h"
 #include "ram.h"
@@ -27,11 +29,19 @@
 
 /* ---- the time-out ---- */
 
+/* What is sent while the guest stands still has its own time */
+static uint64_t hybrid_src_patience_ms(void)
+{
+    return migrate_hybrid_handoff_timeout() +
+           (hybrid_src.completing ? migrate_downtime_limit() : 0);
+}
+
 static void hybrid_src_timeout_error(Error **errp)
 {
     error_setg(errp, "The destination did not load the guest's state within "
-               "hybrid-handoff-timeout (%u ms): the guest stays at the source",
-               migrate_hybrid_handoff_timeout());
+               "hybrid-handoff-timeout%s (%" PRIu64 " ms): the guest stays at "
+               "the source", hybrid_src.completing ? " and downtime-limit" : "",
+               hybrid_src_patience_ms());
 }
 
 /*
@@ -132,7 +142,7 @@ void hybrid_src_stopped(MigrationState *s)
             hybrid_src_step(HANDOFF_EV_VM_STOPPED);
             /* The client's own pause (pre-switchover) comes on top */
             if (!migrate_pause_before_switchover()) {
-                hybrid_src_arm(s, migrate_hybrid_handoff_timeout() * 1000ll);
+                hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
             }
         }
     }
@@ -144,6 +154,46 @@ void hybrid_src_stopped(MigrationState *s)
 static bool hybrid_src_stream_ok(MigrationState *s)
 {
     return !hybrid_src.rp_ended && !qemu_file_get_error(s->to_dst_file);
+}
+
+static bool hybrid_src_still_stopped(void)
+{
+    QEMU_LOCK_GUARD(&hybrid_src.lock);
+    return hybrid_src.state == HANDOFF_SRC_STOPPED;
+}
+
+int hybrid_src_complete_iterable(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t must_precopy, can_postcopy;
+
+    if (!hybrid_src_agreed()) {
+        return qemu_savevm_state_complete_precopy_iterable(s->to_dst_file,
+                                                           true);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+    }
+    if (h->completing) {
+        /*
+         * The guest and its devices stand still, so this is the last sync
+         * that finds much, and nothing needs the BQL while RAM is sent: the
+         * monitor stays usable, also for migrate_cancel.
+         */
+        bql_unlock();
+        migration_rate_set(RATE_LIMIT_DISABLED);
+        qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+        while (ram_bytes_remaining() && hybrid_src_still_stopped() &&
+               hybrid_src_stream_ok(s)) {
+            qemu_savevm_state_iterate(s->to_dst_file, false);
+        }
+        bql_lock();
+        if (!hybrid_src_still_stopped() || !hybrid_src_stream_ok(s)) {
+            return -ECANCELED;
+        }
+    }
+    return qemu_savevm_state_complete_precopy_iterable(s->to_dst_file,
+                                                       !h->completing);
 }
 
 /*
@@ -212,7 +262,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
 
     bql_unlock();
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_src_arm(s, migrate_hybrid_handoff_timeout() * 1000ll);
+        hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
     }
     h->requests_only = true;
     if (!qemu_savevm_send_packaged(s->to_dst_file, package->data,
@@ -287,7 +337,15 @@ int hybrid_src_wait_running(MigrationState *s)
         }
         hybrid_src_wait(100);
     }
-    return h->state == HANDOFF_SRC_RUNNING ? 0 : -EIO;
+    if (h->state != HANDOFF_SRC_RUNNING) {
+        return -EIO;
+    }
+    /*
+     * Until SHUT has come the same holds.  A time-out is refused in this
+     * state, so all that the watchdog does is to shut the stream down.
+     */
+    hybrid_src_arm(s, migrate_hybrid_handoff_timeout() * 1000);
+    return 0;
 }
 
 bool hybrid_src_lost_after_grant(MigrationState *s)
@@ -309,6 +367,7 @@ void hybrid_src_paused(void)
     HybridSrc *h = &hybrid_src;
 
     if (hybrid_src_agreed()) {
+        hybrid_src_disarm();
         QEMU_LOCK_GUARD(&h->lock);
         if (h->state != HANDOFF_SRC_PAUSED) {
             hybrid_src_step(HANDOFF_EV_LINK_LOST);
@@ -333,43 +392,55 @@ void hybrid_src_recover(MigrationState *s)
     hybrid_src_send(s, HYBRID_MSG_GRANT);
 }
 
-bool hybrid_src_cancel(MigrationState *s, bool *finish_here)
+/*
+ * Cancel as far as the handoff is concerned; false: it is too late.
+ * *@waits: the migration thread is in the handoff and will do the rest.
+ */
+static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
 {
     HybridSrc *h = &hybrid_src;
 
-    *finish_here = false;
+    *waits = false;
     if (!hybrid_src_agreed()) {
         return !hybrid_src_gave_guest();
     }
     QEMU_LOCK_GUARD(&h->lock);
-    switch (h->state) {
-    case HANDOFF_SRC_BACK:
+    if (h->state == HANDOFF_SRC_BACK) {
         return true;
-    case HANDOFF_SRC_STOPPED:
-    case HANDOFF_SRC_PACKAGED:
-        if (s->state != MIGRATION_STATUS_DEVICE) {
-            break;              /* pre-switchover: the monitor's own wait */
-        }
+    }
+    /* In pre-switchover it is the monitor that the thread waits for */
+    *waits = s->state == MIGRATION_STATUS_DEVICE &&
+             (h->state == HANDOFF_SRC_STOPPED ||
+              h->state == HANDOFF_SRC_PACKAGED);
+    if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
+        return false;
+    }
+    if (*waits) {
         /*
          * The stream stays open, so that ABORT can tell the destination to
          * go away; the watchdog sees to it that this does not take long.
          */
-        if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
-            return false;
-        }
         migrate_set_state(&s->state, MIGRATION_STATUS_DEVICE,
                           MIGRATION_STATUS_CANCELLING);
         hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
-        qemu_cond_broadcast(&h->cond);
-        *finish_here = true;
-        return true;
-    default:
-        break;
-    }
-    if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
-        return false;
     }
     qemu_cond_broadcast(&h->cond);
+    return true;
+}
+
+bool hybrid_src_cancel(MigrationState *s)
+{
+    bool waits = false;
+
+    /* If it is over, upstream's answer is success */
+    if (migration_is_running() && !hybrid_src_cancel_handoff(s, &waits)) {
+        return false;
+    }
+    if (!waits) {
+        migration_cancel();
+    } else if (migrate_dirty_limit()) {
+        qmp_cancel_vcpu_dirty_limit(false, -1, NULL);
+    }
     return true;
 }
 

@@ -83,6 +83,11 @@ static void hybrid_msg_get(HybridMessage *m, void *p, size_t n)
     m->pos += n;
 }
 
+size_t hybrid_msg_left(const HybridMessage *m)
+{
+    return m->bytes->len - m->pos;
+}
+
 uint16_t hybrid_msg_get_be16(HybridMessage *m)
 {
     uint16_t v;

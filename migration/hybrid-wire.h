@@ -29,7 +29,8 @@
  *             on a recovered connection, before anything is loaded
  *   RUNNING   be32: 1 the vCPUs run, 0 the destination owns the guest, which
  *             is paused (by the guest's state, or until the management
- *             layer's "cont")
+ *             layer's "cont"); be64 microseconds that they have run (0 if
+ *             they do not).  The be64 may be missing, taken as 0
  *   ABORT     no body: the guest stays at the source, go away
  *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
  *             be64 microseconds blocked on missing pages
@@ -47,6 +48,8 @@
 /* Round-trip probes: any destination echoes them */
 #define HYBRID_PING_RTT     0x48795200u
 #define HYBRID_PING_RTT_MASK 0xffffff00u
+/* After ADVISE, to an unpatched destination: it has accepted ADVISE */
+#define HYBRID_PING_ADVISED 0x48794101u
 
 #define HYBRID_WIRE_VERSION 1
 
@@ -83,6 +86,8 @@ void hybrid_msg_put_text(HybridMessage *m, const char *text);
  */
 bool hybrid_msg_read(HybridMessage *m, QEMUFile *f, uint16_t len,
                      HybridMessageKind *kind, Error **errp);
+/* Bytes of the body that have not been read: what an older peer leaves out */
+size_t hybrid_msg_left(const HybridMessage *m);
 uint16_t hybrid_msg_get_be16(HybridMessage *m);
 uint32_t hybrid_msg_get_be32(HybridMessage *m);
 uint64_t hybrid_msg_get_be64(HybridMessage *m);

@@ -32,8 +32,7 @@ typedef struct MigrationIncomingState MigrationIncomingState;
 typedef enum {
     HYBRID_TICK_NONE,       /* not hybrid (or over): upstream's logic */
     HYBRID_TICK_ITERATE,    /* go on sending */
-    HYBRID_TICK_SWITCH,     /* stop the guest and hand it off */
-    HYBRID_TICK_FINISH,     /* unpatched peer: complete as pre-copy */
+    HYBRID_TICK_SWITCH,     /* stop the guest: the rounds are over */
 } HybridTick;
 
 /* ---- source: hybrid-src.c ---- */
@@ -47,6 +46,9 @@ void hybrid_src_reset(void);
 /* Decide, once per migration, whether it is hybrid.  BQL held. */
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr);
 
+/* The migrate command is refused, by @errp: it is not hybrid then */
+void hybrid_src_refused(MigrationState *s, Error **errp);
+
 /*
  * Phase 1: agree with the peer and let it reserve what it needs.  Migration
  * thread, without the BQL, before ADVISE is sent.  Returns false, with the
@@ -57,14 +59,28 @@ bool hybrid_src_negotiate(MigrationState *s);
 /* Phase 2: called by the migration thread between two pieces of work. */
 HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover);
 
-/* qemu_savevm_state_iterate() returned @ret: a scan may have ended */
-void hybrid_src_iterated(int ret);
+/* The rounds are hybrid's: nothing else may sync the dirty log */
+bool hybrid_src_drives_rounds(void);
+
+/* The switch is a handoff; else the end is upstream's, of pre-copy */
+bool hybrid_src_needs_handoff(void);
+
+/* All memory is there: as soon as the guest runs there, that is the end */
+bool hybrid_src_may_complete(MigrationState *s);
 
 /* A dirty bitmap sync ended a pass (upstream's logic): for observe-only */
 void hybrid_src_observe(MigrationState *s);
 
 /* The guest has been stopped for the switch; arms the handoff time-out */
 void hybrid_src_stopped(MigrationState *s);
+
+/*
+ * The guest stands still, the client has no more to say: send what has to be
+ * there before the package.  That is all of RAM if the migration completes as
+ * pre-copy; it is sent without the BQL and under the handoff time-out.
+ * Called with the BQL; 0 or negative.
+ */
+int hybrid_src_complete_iterable(MigrationState *s);
 
 /* The switch sends all that is left of RAM: nothing is missing after it */
 bool hybrid_src_completing(void);
@@ -102,8 +118,12 @@ void hybrid_src_paused(void);
 /* Recovery: say GRANT again, it may be what got lost */
 void hybrid_src_recover(MigrationState *s);
 
-/* May migrate_cancel go on?  Takes part in the handoff's lock. */
-bool hybrid_src_cancel(MigrationState *s, bool *finish_here);
+/*
+ * migrate_cancel, which takes part in the handoff's lock.  Returns false if
+ * it comes too late, else it is done, by migration_cancel() or during the
+ * handoff by what that waits for.  BQL held.
+ */
+bool hybrid_src_cancel(MigrationState *s);
 
 /* Source is free of the guest, or the migration ended otherwise */
 void hybrid_src_done(MigrationState *s);
@@ -196,8 +216,12 @@ bool hybrid_dst_keep_stopped(void);
 /* In @start: the guest was started, or left to the management layer */
 void hybrid_dst_started(MigrationIncomingState *mis);
 
-/* The last page is here: waits for @start to have run.  No BQL. */
-void hybrid_dst_stream_end(MigrationIncomingState *mis);
+/*
+ * The listen thread ends, no BQL.  All is here: waits for @start to have run.
+ * The stream broke (@load_res negative) and the guest is not ours: nothing
+ * waits for pages any more, QEMU is about to exit.
+ */
+void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res);
 
 /* Before SHUT: the last report to the source */
 void hybrid_dst_finish(MigrationIncomingState *mis);

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import contextlib
 import os
 import signal
+import time
 
 import replay
 from hybridmig import measure, paths
@@ -36,9 +37,18 @@ def equal(got, wanted, what):
     check(got == wanted, f'{what}: {got!r}, expected {wanted!r}')
 
 
+def exits(guest, timeout=10):
+    """Wait until that QEMU is gone."""
+    end = time.monotonic() + timeout
+    while guest.is_alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    return not guest.is_alive()
+
+
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
-           rate='400mbit', mem=160, disk=None, boot_timeout=180, **settings):
+           rate='400mbit', mem=160, disk=None, boot_timeout=180, extra=(),
+           dst_extra=(), **settings):
     """
     A guest that runs; the logs are kept if the test fails.
 
@@ -49,9 +59,11 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
         try:
             config = GuestConfig(mem=mem, smp=smp, pages=PAGES, zero=1000,
                                  untouched=1000, workload=workload,
-                                 disk=disk and disk(run), **settings)
+                                 disk=disk and disk(run), extra=extra,
+                                 **settings)
             pair = Pair(run, paths.built(src), paths.built(dst),
-                        config=config, rate=rate).start(boot_timeout)
+                        config=config, rate=rate,
+                        dst_extra=dst_extra).start(boot_timeout)
             yield pair
         except BaseException:
             run.keep()

@@ -17,6 +17,7 @@ import cases_net
 import cases_peer
 import cases_push
 import cases_stream
+import cases_switch
 import cases_work
 import replay
 from hybridmig import paths
@@ -54,7 +55,8 @@ def run_case(name, case):
 def main():
     cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES,
              **cases_push.CASES, **cases_peer.CASES, **cases_fail.CASES,
-             **cases_work.CASES, **cases_net.CASES, **cases_disk.CASES}
+             **cases_switch.CASES, **cases_work.CASES, **cases_net.CASES,
+             **cases_disk.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

@@ -240,6 +240,31 @@ static void test_read_only(void)
     g_assert_cmpint(chmod(dir, 0755), ==, 0);
 }
 
+/* What anybody may write must not keep memory from others */
+static void test_other_user(void)
+{
+    g_autoptr(HybridLedger) l = open_ledger();
+    g_autoptr(HybridLedger) other = open_ledger();
+    g_autoptr(GDir) files = NULL;
+    const char *name;
+
+    if (geteuid()) {
+        g_test_skip("cannot give a file to another user");
+        return;
+    }
+    claim(other, 700);
+    g_assert_cmpuint(others(l), ==, 700);
+    files = g_dir_open(dir, 0, NULL);
+    g_assert_nonnull(files);
+    while ((name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        g_assert_cmpint(chown(path, NOBODY, NOBODY), ==, 0);
+    }
+    g_assert_cmpuint(others(l), ==, 0);
+    g_assert_cmpuint(claim_files(), ==, 1);
+}
+
 /* Its own file system with @options on the ledger; what fits is the question */
 static void mount_full(const char *options)
 {
@@ -316,6 +341,7 @@ int main(int argc, char **argv)
         { "/hybrid/ledger/helper-program", test_helper_program },
         { "/hybrid/ledger/fork", test_fork },
         { "/hybrid/ledger/read-only", test_read_only },
+        { "/hybrid/ledger/other-user", test_other_user },
         { "/hybrid/ledger/full", test_full },
     };
 

@@ -37,7 +37,6 @@ static HybridTimes usual_times(void)
     t.grant_us = 9010100;
     t.running_us = 9012000;
     t.running_seen = true;
-    t.last_page_us = 12000000;
     t.done_us = 12500000;
     return t;
 }
@@ -61,11 +60,6 @@ static void test_times(void)
     g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, 12000);
     g_assert_true(estimated);
     g_assert_cmpint(hybrid_times_downtime(&t, &rtt, NULL), ==, 12000);
-
-    /* A page after the end of the bookkeeping: the later one counts */
-    t.last_page_us = 13000000;
-    g_assert_cmpint(hybrid_times_resume(&t, &rtt), ==, 3988000);
-    g_assert_cmpint(hybrid_times_total(&t), ==, 12000000);
 }
 
 static void test_times_estimated(void)
@@ -112,7 +106,6 @@ static void test_times_unknown(void)
     g_assert_cmpint(hybrid_times_resume(&t, &rtt), ==, -1);
     g_assert_cmpint(hybrid_times_total(&t), ==, -1);
     t.start_us = 5;
-    t.last_page_us = 10;
     g_assert_cmpint(hybrid_times_total(&t), ==, -1);
     t.stop_us = 7;
     g_assert_cmpint(hybrid_times_preparation(&t), ==, 2);

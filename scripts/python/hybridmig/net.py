@@ -154,7 +154,6 @@ class Link:
                     'netns', self.names['dst'])
         for side, address in (('src', SRC_ADDRESS), ('dst', DST_ADDRESS)):
             command('ip', 'netns', 'exec', self.names[side], 'sh', '-c',
-                    f'echo {self.retries} >/proc/sys/net/ipv4/tcp_retries2;'
                     'echo 2 >/proc/sys/net/ipv4/tcp_syn_retries;'
                     'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 '
                     '2>/dev/null; :')
@@ -167,6 +166,7 @@ class Link:
             self._ip(side, 'link', 'set', DEVICE, 'up')
             if self.rate:
                 self._shape(side, 'add')
+        self.set_retries(self.retries)
         self._buffers()
 
     def _buffers(self):
@@ -191,6 +191,13 @@ class Link:
         command('tc', '-n', self.names[side], 'qdisc', verb, 'dev', DEVICE,
                 'root', 'tbf', 'rate', f'{self.rate}bit',
                 'burst', str(self._burst()), 'latency', f'{self.queue_ms}ms')
+
+    def set_retries(self, retries):
+        """How long TCP bears a dead link (tcp_retries2), at both ends."""
+        self.retries = retries
+        for name in self.names.values():
+            command('ip', 'netns', 'exec', name, 'sh', '-c',
+                    f'echo {retries} >/proc/sys/net/ipv4/tcp_retries2')
 
     def set_rate(self, rate):
         """Change the rate of a link that has one."""

@@ -1,0 +1,95 @@
+"""Stands between source and destination and knows the return path.
+
+So that a test can act at the very message after which it wants something to
+happen, and lose, hold back or add messages of the destination.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import socket
+import struct
+import threading
+
+SHUT, PONG, REQ_PAGES_ID, REQ_PAGES = 'SHUT', 'PONG', 'REQ_PAGES_ID', \
+    'REQ_PAGES'
+_UPSTREAM = {1: SHUT, 2: PONG, 3: REQ_PAGES_ID, 4: REQ_PAGES}
+_HYBRID_TYPE = 0x6879
+_HYBRID = {16: 'READY', 17: 'REFUSE', 18: 'LOADED', 19: 'RUNNING', 20: 'STATS'}
+
+
+def page_request(offset, length=4096, block=b'pc.ram'):
+    """A MIG_RP_MSG_REQ_PAGES_ID for the page at an offset in a block."""
+    body = struct.pack('>QIB', offset, length, len(block)) + block
+    return struct.pack('>HH', 3, len(body)) + body
+
+
+class Proxy:
+    """Forwards unix sockets; on_message(name) sees each message of the return
+    path and says what comes instead of it: None: itself, bytes: these first;
+    False: nothing. stall() lets nothing through any more, silently.
+    """
+    def __init__(self, run, target, on_message):
+        self._target = target
+        self._on_message = on_message
+        self._going = threading.Event()
+        self._going.set()
+        self._sockets = []
+        self.path = f'{run.folder}/proxy.sock'
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(4)
+        run.callback(self.close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self):
+        self._going.clear()
+
+    def go_on(self):
+        self._going.set()
+
+    def close(self):
+        self.go_on()
+        for one in [self._listener, *self._sockets]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                source, _ = self._listener.accept()
+                first = not self._sockets   # others: preempt, recovery
+                destination = socket.socket(socket.AF_UNIX)
+                destination.connect(self._target)
+                self._sockets += [source, destination]
+                self._start(self._forward, source, destination)
+                self._start(self._back if first else self._forward,
+                            destination, source)
+
+    def _start(self, function, from_, to):
+        def body():
+            with contextlib.suppress(OSError):
+                function(from_, to)
+            self._going.wait()
+            for one in (from_, to):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+        threading.Thread(target=body, daemon=True).start()
+
+    def _forward(self, from_, to):
+        while data := from_.recv(65536):
+            self._going.wait()
+            to.sendall(data)
+
+    def _back(self, from_, to):
+        stream = from_.makefile('rb')
+        while len(head := stream.read(4)) == 4:
+            kind, length = struct.unpack('>HH', head)
+            body = stream.read(length)
+            name = _UPSTREAM.get(kind, hex(kind))
+            if kind == _HYBRID_TYPE:
+                name = _HYBRID.get(struct.unpack('>H', body[:2])[0], 'other')
+            said = self._on_message(name)
+            self._going.wait()
+            if said is not False:
+                to.sendall((said or b'') + head + body)
