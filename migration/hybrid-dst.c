@@ -14,6 +14,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "exec/ramblock.h"
+#include "exec/target_page.h"
 #include "hw/boards.h"
 #include "hw/core/cpu.h"
 #include "migration/global_state.h"
@@ -85,6 +86,11 @@ static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
 }
 
 /* ---- phase 1 ---- */
+
+bool hybrid_dst_agreed(void)
+{
+    return hybrid_dst.agreed;
+}
 
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 {
@@ -380,6 +386,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         g_clear_pointer(&h->ledger, hybrid_ledger_close);
     }
+    hybrid_load_cleanup();
 }
 
 void hybrid_dst_forget(void)
@@ -428,7 +435,7 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
 /*
  * What the guest has not touched yet is still in the ledger; what it has, the
  * host no longer shows as available.  @pages come in one at a time, or a huge
- * page at a time, from one or two threads.
+ * page or a run at a time, from one or two threads.
  */
 static void hybrid_dst_count(uint64_t pages)
 {
@@ -470,6 +477,7 @@ void hybrid_dst_placed(void *host, uint64_t pages)
         QEMU_LOCK_GUARD(&h->fault_lock);
         qatomic_sub(&h->waiting,
                     hybrid_blocktime_placed(h->blocktime, (uintptr_t)host,
+                                            pages * qemu_target_page_size(),
                                             hybrid_now_us()));
     }
 }

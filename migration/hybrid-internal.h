@@ -108,6 +108,12 @@ void hybrid_src_disarm(void);
 /* hybrid-dst.c, for query-migrate at the destination */
 void hybrid_dst_fill_info(MigrationInfo *info);
 
+/* The source speaks the handoff protocol */
+bool hybrid_dst_agreed(void);
+
+/* hybrid-load.c: the listen thread has ended, or never was */
+void hybrid_load_cleanup(void);
+
 /*
  * hybrid-host.c: can this host take the guest?  Claims the memory in the
  * host's ledger, returned in @ledger (may stay NULL: none usable).  False:
