@@ -143,7 +143,8 @@ static void test_buckets(void)
         uint64_t sum = 0;
 
         hybrid_blocktime_begin(bt, 0, 0, 0, false);
-        g_assert_cmpuint(hybrid_blocktime_placed(bt, 0, PAGE, cases[i].us), ==, 1);
+        g_assert_cmpuint(hybrid_blocktime_placed(bt, 0, PAGE, cases[i].us),
+                         ==, 1);
         g_assert_cmpuint(hybrid_blocktime_bucket(bt, cases[i].bucket), ==, 1);
         for (unsigned n = 0; n <= HYBRID_BLOCKTIME_BUCKETS; n++) {
             sum += hybrid_blocktime_bucket(bt, n);
