@@ -36,6 +36,7 @@ typedef struct HybridDst {
     HandoffDstState state;
     bool agreed;
     uint64_t id;                /* of the migration, from SETTINGS */
+    int64_t package_us;         /* the package has come; for the trace */
     bool started;               /* @start has run */
     bool running_said;          /* RUNNING with vCPUs running was sent */
     QEMUBHFunc *start;
@@ -59,6 +60,18 @@ static void __attribute__((__constructor__)) hybrid_dst_construct(void)
     qemu_mutex_init(&hybrid_dst.lock);
     qemu_mutex_init(&hybrid_dst.fault_lock);
     qemu_event_init(&hybrid_dst.started_event, false);
+}
+
+/* Where the time of the stop goes: since the package has come */
+static void hybrid_dst_mark(const char *step)
+{
+    HybridDst *h = &hybrid_dst;
+    int64_t now_us = hybrid_now_us();
+
+    if (!h->package_us) {
+        h->package_us = now_us;
+    }
+    trace_hybrid_stop("dst", step, now_us - h->package_us);
 }
 
 static bool hybrid_dst_step(HandoffEvent event)
@@ -156,10 +169,10 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
     uint32_t overcommit = hybrid_msg_get_be32(in);
+    uint32_t flags = hybrid_msg_get_be32(in);
     HybridMessage out;
     Error *err = NULL;
 
-    hybrid_msg_get_be32(in);    /* flags */
     h->id = hybrid_msg_get_be64(in);
     if (hybrid_dst_reserve(mis, overcommit, &err)) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
@@ -173,6 +186,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         out = hybrid_msg_new(HYBRID_MSG_READY);
         hybrid_msg_put_be64(&out, h->memory_needed);
         hybrid_msg_put_be64(&out, h->memory_available);
+        hybrid_msg_put_be32(&out, hybrid_dst_take_flags(flags));
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }
@@ -215,6 +229,7 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         }
     }
     if (!again) {
+        hybrid_dst_mark("grant");
         migration_bh_schedule(h->start, mis);
     } else if (h->started) {
         /* RUNNING may be what got lost */
@@ -264,6 +279,9 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
     case HYBRID_MSG_GRANT:
         ret = hybrid_dst_grant(mis, &m);
         break;
+    case HYBRID_MSG_DISCARD:
+        ret = hybrid_dst_discard(&m);
+        break;
     case HYBRID_MSG_ABORT:
         ret = hybrid_dst_abort();
         break;
@@ -283,8 +301,15 @@ out:
 void hybrid_dst_package(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
-        QEMU_LOCK_GUARD(&hybrid_dst.lock);
-        hybrid_dst_step(HANDOFF_EV_PACKAGE);
+        WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+            hybrid_dst_step(HANDOFF_EV_PACKAGE);
+        }
+        hybrid_dst_mark("package");
+        if (hybrid_dst_drop_untouched()) {
+            /* The source has the guest, and keeps it without LOADED */
+            exit(EXIT_FAILURE);
+        }
+        hybrid_dst_mark("dropped");
     }
 }
 
@@ -306,6 +331,7 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
             return true;
         }
     }
+    hybrid_dst_mark("loaded");
     m = hybrid_msg_new(HYBRID_MSG_LOADED);
     hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);
     return true;
@@ -326,6 +352,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
     if (!h->agreed) {
         return;
     }
+    hybrid_dst_mark("started");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         running = runstate_is_running();
         h->started = true;

@@ -169,6 +169,15 @@ int64_t hybrid_defer_merge(RAMBlock *rb);
 void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
                        bool requested);
 
+/* ---- hybrid-discard.c ---- */
+
+/*
+ * At the stop: have the peer drop the pages of @rb that are stale there.
+ * False: it does not know how, do it as upstream.  rb->bmap is in whole host
+ * pages.
+ */
+bool hybrid_src_discard(MigrationState *s, RAMBlock *rb);
+
 /* ---- destination: hybrid-dst.c ---- */
 
 /* PING: true if it was the hello of a hybrid source, and was answered */
