@@ -55,7 +55,7 @@ static void test_stale(void)
 {
     for (guint32 seed = 0; seed < 3000; seed++) {
         g_autoptr(GRand) r = g_rand_new_with_seed(seed);
-        unsigned ratio = (const unsigned[]) { 1, 1, 2, 4, 8 }[seed % 5];
+        unsigned ratio = 1 << seed % 4;
         Map dirty = { 0 }, sent = { 0 }, gone = { 0 }, found = { 0 };
         HybridStale s = {
             .dirty = dirty, .sent = sent, .discarded = gone,
