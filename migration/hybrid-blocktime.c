@@ -94,14 +94,14 @@ bool hybrid_blocktime_begin(HybridBlocktime *bt, int vcpu, uint64_t addr,
 }
 
 unsigned hybrid_blocktime_placed(HybridBlocktime *bt, uint64_t addr,
-                                 int64_t now_us)
+                                 uint64_t size, int64_t now_us)
 {
     unsigned woken = 0;
 
     for (unsigned i = 0; bt->waiting && i < bt->nvcpus; i++) {
         Vcpu *v = &bt->vcpus[i];
 
-        if (v->waits && v->addr == addr) {
+        if (v->waits && v->addr - addr < size) {
             end_stall(bt, v, now_us);
             v->waits = false;
             bt->waiting--;

@@ -41,9 +41,12 @@ void hybrid_blocktime_free(HybridBlocktime *bt);
 bool hybrid_blocktime_begin(HybridBlocktime *bt, int vcpu, uint64_t addr,
                             int64_t now_us, bool already_received);
 
-/* The page at @addr has been placed; returns how many vCPUs that woke */
+/*
+ * The pages in the @size bytes from @addr on have been placed; returns how
+ * many vCPUs that woke
+ */
 unsigned hybrid_blocktime_placed(HybridBlocktime *bt, uint64_t addr,
-                                 int64_t now_us);
+                                 uint64_t size, int64_t now_us);
 
 unsigned hybrid_blocktime_vcpus(const HybridBlocktime *bt);
 

@@ -14,6 +14,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "exec/ramblock.h"
+#include "exec/target_page.h"
 #include "hw/boards.h"
 #include "hw/core/cpu.h"
 #include "migration/global_state.h"
@@ -35,6 +36,7 @@ typedef struct HybridDst {
     HandoffDstState state;
     bool agreed;
     uint64_t id;                /* of the migration, from SETTINGS */
+    int64_t package_us;         /* the package has come; for the trace */
     bool started;               /* @start has run */
     int64_t running_us;         /* the vCPUs started first, -1: they did not */
     bool running_said;          /* RUNNING with vCPUs running was sent */
@@ -62,6 +64,18 @@ static void __attribute__((__constructor__)) hybrid_dst_construct(void)
     hybrid_dst.running_us = -1;
 }
 
+/* Where the time of the stop goes: since the package has come */
+static void hybrid_dst_mark(const char *step)
+{
+    HybridDst *h = &hybrid_dst;
+    int64_t now_us = hybrid_now_us();
+
+    if (!h->package_us) {
+        h->package_us = now_us;
+    }
+    trace_hybrid_stop("dst", step, now_us - h->package_us);
+}
+
 static bool hybrid_dst_step(HandoffEvent event)
 {
     HandoffDstState from = hybrid_dst.state;
@@ -87,6 +101,11 @@ static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
 }
 
 /* ---- phase 1 ---- */
+
+bool hybrid_dst_agreed(void)
+{
+    return hybrid_dst.agreed;
+}
 
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 {
@@ -163,10 +182,10 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
     uint32_t overcommit = hybrid_msg_get_be32(in);
+    uint32_t flags = hybrid_msg_get_be32(in);
     HybridMessage out;
     Error *err = NULL;
 
-    hybrid_msg_get_be32(in);    /* flags */
     h->id = hybrid_msg_get_be64(in);
     if (hybrid_dst_reserve(mis, overcommit, &err)) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
@@ -182,6 +201,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         out = hybrid_msg_new(HYBRID_MSG_READY);
         hybrid_msg_put_be64(&out, h->memory_needed);
         hybrid_msg_put_be64(&out, h->memory_available);
+        hybrid_msg_put_be32(&out, hybrid_dst_take_flags(flags));
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }
@@ -224,6 +244,7 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         }
     }
     if (!again) {
+        hybrid_dst_mark("grant");
         migration_bh_schedule(h->start, mis);
     } else if (h->started) {
         /* RUNNING may be what got lost */
@@ -270,6 +291,9 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
     case HYBRID_MSG_GRANT:
         ret = hybrid_dst_grant(mis, &m);
         break;
+    case HYBRID_MSG_DISCARD:
+        ret = hybrid_dst_discard(&m);
+        break;
     case HYBRID_MSG_ABORT:
         ret = hybrid_dst_abort();
         break;
@@ -289,8 +313,15 @@ out:
 void hybrid_dst_package(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
-        QEMU_LOCK_GUARD(&hybrid_dst.lock);
-        hybrid_dst_step(HANDOFF_EV_PACKAGE);
+        WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+            hybrid_dst_step(HANDOFF_EV_PACKAGE);
+        }
+        hybrid_dst_mark("package");
+        if (hybrid_dst_drop_untouched()) {
+            /* The source has the guest, and keeps it without LOADED */
+            exit(EXIT_FAILURE);
+        }
+        hybrid_dst_mark("dropped");
     }
 }
 
@@ -312,6 +343,7 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
             return true;
         }
     }
+    hybrid_dst_mark("loaded");
     m = hybrid_msg_new(HYBRID_MSG_LOADED);
     hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);
     return true;
@@ -331,6 +363,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
     if (!h->agreed) {
         return;
     }
+    hybrid_dst_mark("started");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         running = runstate_is_running();
         h->started = true;
@@ -452,6 +485,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         g_clear_pointer(&h->ledger, hybrid_ledger_close);
     }
+    hybrid_load_cleanup();
 }
 
 void hybrid_dst_forget(void)
@@ -505,7 +539,7 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
 /*
  * What the guest has not touched yet is still in the ledger; what it has, the
  * host no longer shows as available.  @pages come in one at a time, or a huge
- * page at a time, from one or two threads.
+ * page or a run at a time, from one or two threads.
  */
 static void hybrid_dst_count(uint64_t pages)
 {
@@ -547,6 +581,7 @@ void hybrid_dst_placed(void *host, uint64_t pages)
         QEMU_LOCK_GUARD(&h->fault_lock);
         qatomic_sub(&h->waiting,
                     hybrid_blocktime_placed(h->blocktime, (uintptr_t)host,
+                                            pages * qemu_target_page_size(),
                                             hybrid_now_us()));
     }
 }

@@ -110,6 +110,40 @@ static void hybrid_fill_time(int64_t us, bool *has, uint64_t *value)
     }
 }
 
+/* From @last_us to @end_us; if that is not known it is part of the next */
+static void hybrid_fill_part(int64_t end_us, int64_t *last_us, bool *has,
+                             uint64_t *value)
+{
+    *has = end_us >= *last_us;
+    if (*has) {
+        *value = end_us - *last_us;
+        *last_us = end_us;
+    }
+}
+
+static void hybrid_fill_stop(HybridSrc *h, MigrationHybridInfo *i)
+{
+    int64_t last_us = h->times.stop_us;
+    MigrationHybridStop *q;
+
+    if (h->times.grant_us < 0 || last_us < 0) {
+        return;
+    }
+    q = i->stop = g_new0(MigrationHybridStop, 1);
+    hybrid_fill_part(h->synced_us, &last_us, &q->has_sync_us, &q->sync_us);
+    hybrid_fill_part(h->discarded_us, &last_us, &q->has_discard_us,
+                     &q->discard_us);
+    hybrid_fill_part(h->saved_us, &last_us, &q->has_save_us, &q->save_us);
+    hybrid_fill_part(h->times.package_us, &last_us, &q->has_send_us,
+                     &q->send_us);
+    hybrid_fill_part(h->times.loaded_us, &last_us, &q->has_load_us,
+                     &q->load_us);
+    hybrid_fill_part(h->times.grant_us, &last_us, &q->has_grant_us,
+                     &q->grant_us);
+    q->discards = h->discards_stopped;
+    q->discards_before = h->discards_early;
+}
+
 static void hybrid_fill_times(HybridSrc *h, MigrationHybridInfo *i)
 {
     bool estimated = false;
@@ -122,6 +156,7 @@ static void hybrid_fill_times(HybridSrc *h, MigrationHybridInfo *i)
                      &i->has_downtime_us, &i->downtime_us);
     i->has_downtime_estimated = i->has_downtime_us;
     i->downtime_estimated = estimated;
+    hybrid_fill_stop(h, i);
     hybrid_fill_time(one_way_us, &i->has_one_way_delay_us,
                      &i->one_way_delay_us);
     if (h->phase != MIGRATION_HYBRID_PHASE_COMPLETED) {

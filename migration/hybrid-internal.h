@@ -40,6 +40,15 @@ typedef struct HybridSrc {
     bool peer_loaded;
     bool rp_ended;
     bool timed_out;
+    uint32_t flags;             /* HYBRID_FLAG_*, what both sides know */
+
+    /* the stop's parts; migration thread */
+    int64_t synced_us;          /* RAM is synced, discards begin */
+    int64_t discarded_us;       /* discards are sent */
+    int64_t saved_us;           /* devices are saved */
+    uint64_t discards_early;    /* pages discarded while the guest ran */
+    uint64_t discards_stopped;  /* and while it stood still */
+
     uint32_t pong_seen;         /* last answered RTT probe */
     bool advised;               /* a plain peer has accepted ADVISE */
     uint64_t memory_needed;
@@ -110,6 +119,21 @@ void hybrid_src_disarm(void);
 
 /* hybrid-dst.c, for query-migrate at the destination */
 void hybrid_dst_fill_info(MigrationInfo *info);
+
+/* The source speaks the handoff protocol */
+bool hybrid_dst_agreed(void);
+
+/* hybrid-src.c: a round trip, behind all that was sent; migration thread */
+void hybrid_src_probe_rtt(MigrationState *s, uint32_t n);
+
+/* hybrid-discard.c, at the destination; @flags as SETTINGS offers them */
+uint32_t hybrid_dst_take_flags(uint32_t flags);
+int hybrid_dst_discard(HybridMessage *m);
+/* Before LISTEN: nothing may be where a page is to be placed */
+int hybrid_dst_drop_untouched(void);
+
+/* hybrid-load.c: the listen thread has ended, or never was */
+void hybrid_load_cleanup(void);
 
 /*
  * hybrid-host.c: can this host take the guest?  Claims the memory in the

@@ -19,6 +19,8 @@ static int hybrid_pages_alloc(RAMBlock *rb, void *opaque)
     rb->hybrid = g_new0(HybridBlock, 1);
     rb->hybrid->sent = bitmap_new(qemu_ram_get_max_length(rb) >>
                                   qemu_target_page_bits());
+    rb->hybrid->discarded = bitmap_new(qemu_ram_get_max_length(rb) >>
+                                       qemu_target_page_bits());
     return 0;
 }
 
@@ -28,6 +30,7 @@ void hybrid_block_free(RAMBlock *rb)
 
     if (hb) {
         g_free(hb->sent);
+        g_free(hb->discarded);
         g_free(hb->deferred);
         g_free(hb->pending);
         g_free(hb->fresh);
@@ -67,6 +70,9 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
     if (!test_bit(page, rb->hybrid->sent)) {
         set_bit_atomic(page, rb->hybrid->sent);
         stat64_add(&h->pages_first, 1);
+    }
+    if (test_bit(page, rb->hybrid->discarded)) {
+        clear_bit_atomic(page, rb->hybrid->discarded);
     }
     stat64_add(&h->pages_total, 1);
     if (requested) {

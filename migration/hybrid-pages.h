@@ -17,6 +17,7 @@
  */
 typedef struct HybridBlock {
     unsigned long *sent;        /* at least once; atomic, no lock */
+    unsigned long *discarded;   /* after that, and not sent again; the same */
 
     /*
      * The page bitmap (hybrid-hot.h), NULL if it is switched off.  Under the
@@ -31,6 +32,13 @@ typedef struct HybridBlock {
 /* BQL held: blocks can neither come nor go during a migration */
 void hybrid_pages_init(void);
 void hybrid_pages_cleanup(void);
+
+/*
+ * hybrid-discard.c: have the peer drop what is dirty now, while the guest
+ * still runs, and wait until it has.  RAM has just been synced, and nothing
+ * is sent any more before the switch.
+ */
+void hybrid_discard_before_stop(MigrationState *s);
 
 /* ---- hybrid-defer.c: the page bitmap; migration thread ---- */
 

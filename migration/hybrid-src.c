@@ -85,7 +85,9 @@ void hybrid_src_reset(void)
     h->action = HYBRID_ACTION_CONTINUE;
     h->end_reason = HYBRID_REASON_NONE;
     h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
-    h->pong_seen = h->round = 0;
+    h->pong_seen = h->round = h->flags = 0;
+    h->synced_us = h->discarded_us = h->saved_us = -1;
+    h->discards_early = h->discards_stopped = 0;
     h->memory_needed = h->memory_available = 0;
     h->pages_received = 0;
     h->throttled_us = 0;
@@ -196,7 +198,7 @@ static bool hybrid_src_wait_answer(HandoffSrcState state)
     return hybrid_src.state != state;
 }
 
-static void hybrid_src_probe_rtt(MigrationState *s, uint32_t n)
+void hybrid_src_probe_rtt(MigrationState *s, uint32_t n)
 {
     HybridSrc *h = &hybrid_src;
     int64_t sent_us = hybrid_now_us();
@@ -219,7 +221,7 @@ static void hybrid_src_send_settings(MigrationState *s)
 
     h->id = (uint64_t)g_random_int() << 32 | g_random_int();
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
-    hybrid_msg_put_be32(&m, 0);
+    hybrid_msg_put_be32(&m, HYBRID_FLAGS);
     hybrid_msg_put_be64(&m, h->id);
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
@@ -532,6 +534,9 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         return HYBRID_TICK_ITERATE;
     }
     h->completing = action == HYBRID_ACTION_COMPLETE;
+    if (!h->completing) {
+        hybrid_discard_before_stop(s);
+    }
     hybrid_flow_drain(s);
     return HYBRID_TICK_SWITCH;
 }
@@ -639,6 +644,9 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
         case HYBRID_MSG_READY:
             h->memory_needed = hybrid_msg_get_be64(&m);
             h->memory_available = hybrid_msg_get_be64(&m);
+            if (hybrid_msg_left(&m)) {
+                h->flags = hybrid_msg_get_be32(&m) & HYBRID_FLAGS;
+            }
             hybrid_src_step(HANDOFF_EV_PEER_READY);
             break;
         case HYBRID_MSG_REFUSE:

@@ -254,12 +254,37 @@ static void hybrid_src_back_error(MigrationState *s, Error **errp)
     }
 }
 
+/* Where the time of the stop went, in microseconds since it began */
+static void hybrid_src_trace_stop(void)
+{
+    HybridSrc *h = &hybrid_src;
+    const struct {
+        const char *step;
+        int64_t us;
+    } steps[] = {
+        { "synced", h->synced_us },
+        { "discarded", h->discarded_us },
+        { "saved", h->saved_us },
+        { "sent", h->times.package_us },
+        { "loaded", h->times.loaded_us },
+        { "granted", h->times.grant_us },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        if (steps[i].us >= 0) {
+            trace_hybrid_stop("src", steps[i].step,
+                              steps[i].us - h->times.stop_us);
+        }
+    }
+}
+
 int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
                        Error **errp)
 {
     HybridSrc *h = &hybrid_src;
     bool granted = false;
 
+    h->saved_us = hybrid_now_us();
     bql_unlock();
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
@@ -282,6 +307,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
         /* From here on a failure to send is no reason to go back */
         h->times.grant_us = hybrid_now_us();
         hybrid_src_send(s, HYBRID_MSG_GRANT);
+        hybrid_src_trace_stop();
     } else {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);

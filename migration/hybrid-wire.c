@@ -121,18 +121,28 @@ char *hybrid_msg_get_text(HybridMessage *m)
     return text;
 }
 
+size_t hybrid_msg_left(const HybridMessage *m)
+{
+    return m->bytes->len - m->pos;
+}
+
 void hybrid_msg_free(HybridMessage *m)
 {
     g_clear_pointer(&m->bytes, g_byte_array_unref);
 }
 
-int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m)
+void hybrid_msg_put_to_dst(QEMUFile *f, HybridMessage *m)
 {
     qemu_put_byte(f, QEMU_VM_COMMAND);
     qemu_put_be16(f, HYBRID_MIG_CMD);
     qemu_put_be16(f, m->bytes->len);
     qemu_put_buffer(f, m->bytes->data, m->bytes->len);
     hybrid_msg_free(m);
+}
+
+int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m)
+{
+    hybrid_msg_put_to_dst(f, m);
     return qemu_fflush(f);
 }
 
@@ -145,6 +155,8 @@ const char *hybrid_msg_str(HybridMessageKind kind)
         return "GRANT";
     case HYBRID_MSG_ABORT:
         return "ABORT";
+    case HYBRID_MSG_DISCARD:
+        return "DISCARD";
     case HYBRID_MSG_READY:
         return "READY";
     case HYBRID_MSG_REFUSE:

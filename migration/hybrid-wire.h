@@ -17,9 +17,11 @@
  *                  ignores what it does not know (length tells where it ends)
  *   body
  *
- *   SETTINGS  be32 memory over-commit in percent, be32 flags (0), be64 id: a
- *             random number that names this migration
- *   READY     be64 bytes needed, be64 bytes available
+ *   SETTINGS  be32 memory over-commit in percent, be32 flags (HYBRID_FLAG_*)
+ *             that the source offers, be64 id: a random number that names
+ *             this migration
+ *   READY     be64 bytes needed, be64 bytes available, be32 flags: those of
+ *             the offered ones that the destination takes (missing: none)
  *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
  *             memory), be16 length, text (UTF-8, no terminator)
  *   LOADED    no body
@@ -32,6 +34,9 @@
  *             layer's "cont"); be64 microseconds that they have run (0 if
  *             they do not).  The be64 may be missing, taken as 0
  *   ABORT     no body: the guest stays at the source, go away
+ *   DISCARD   be16 length, name of a block, then ranges of its pages up to the
+ *             end (see hybrid-ranges.h): they are stale, drop them.  Only
+ *             with HYBRID_FLAG_DISCARD, and before the package
  *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
  *             be64 microseconds blocked on missing pages
  *
@@ -53,10 +58,19 @@
 
 #define HYBRID_WIRE_VERSION 1
 
+/*
+ * Flags of SETTINGS and READY.  DISCARD: discards are DISCARD messages, which
+ * may come while the guest runs; pages that were never sent are not discarded,
+ * the destination sees to it that nothing is in their place.
+ */
+#define HYBRID_FLAG_DISCARD (1u << 0)
+#define HYBRID_FLAGS        HYBRID_FLAG_DISCARD
+
 typedef enum {
     HYBRID_MSG_SETTINGS = 1,
     HYBRID_MSG_GRANT    = 2,
     HYBRID_MSG_ABORT    = 3,
+    HYBRID_MSG_DISCARD  = 4,
     HYBRID_MSG_READY    = 16,
     HYBRID_MSG_REFUSE   = 17,
     HYBRID_MSG_LOADED   = 18,
@@ -92,12 +106,15 @@ uint16_t hybrid_msg_get_be16(HybridMessage *m);
 uint32_t hybrid_msg_get_be32(HybridMessage *m);
 uint64_t hybrid_msg_get_be64(HybridMessage *m);
 char *hybrid_msg_get_text(HybridMessage *m);
+/* Bytes of the body that have not been read */
+size_t hybrid_msg_left(const HybridMessage *m);
 void hybrid_msg_free(HybridMessage *m);
 
 /*
- * Send @m, flushed, and free it; source to destination.  Migration thread
- * (the only user of @f).  Returns 0 or the stream's error.
+ * Send @m, with or without flushing it, and free it; source to destination.
+ * Migration thread (the only user of @f).  Returns 0 or the stream's error.
  */
+void hybrid_msg_put_to_dst(QEMUFile *f, HybridMessage *m);
 int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m);
 
 const char *hybrid_msg_str(HybridMessageKind kind);

@@ -189,6 +189,15 @@ int64_t hybrid_defer_merge(RAMBlock *rb);
 void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
                        bool requested);
 
+/* ---- hybrid-discard.c ---- */
+
+/*
+ * At the stop: have the peer drop the pages of @rb that are stale there.
+ * False: it does not know how, do it as upstream.  rb->bmap is in whole host
+ * pages.
+ */
+bool hybrid_src_discard(MigrationState *s, RAMBlock *rb);
+
 /* ---- destination: hybrid-dst.c ---- */
 
 /* PING: true if it was the hello of a hybrid source, and was answered */
@@ -231,6 +240,18 @@ void hybrid_dst_paused(MigrationIncomingState *mis);
 
 /* A vCPU thread @ptid faulted on @addr; the page may just have come */
 void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid);
+
+/* ---- destination: hybrid-load.c ---- */
+
+/*
+ * Post-copy, before the header of a page is read from @f: load pages in runs
+ * as long as pages of the same block come (see hybrid-batch.h).  What comes
+ * next, or an error, is left in @f.  Only on the main channel, and for blocks
+ * whose pages are target pages; page by page as upstream
+ *   - on the preempt channel, where requested pages come and nothing else
+ *   - when capability postcopy-blocktime is on, which looks at each page
+ */
+void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel);
 
 /* Pages that now are in guest memory: loaded, or placed at @host */
 void hybrid_dst_received(uint64_t pages);

@@ -16,13 +16,13 @@ static void test_one(void)
     g_autoptr(HybridBlocktime) bt = hybrid_blocktime_new(2);
 
     g_assert_cmpuint(hybrid_blocktime_vcpus(bt), ==, 2);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 50), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 50), ==, 0);
     g_assert_true(hybrid_blocktime_begin(bt, 1, PAGE, 100, false));
     g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, 1);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 1), ==, 0);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, 2 * PAGE, 150), ==, 0);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 700), ==, 1);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 800), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, 2 * PAGE, PAGE, 150), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 700), ==, 1);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 800), ==, 0);
     g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, 0);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 1), ==, 600);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 0);
@@ -37,11 +37,28 @@ static void test_same_page(void)
     g_assert_true(hybrid_blocktime_begin(bt, 0, PAGE, 100, false));
     g_assert_true(hybrid_blocktime_begin(bt, 2, PAGE, 300, false));
     g_assert_true(hybrid_blocktime_begin(bt, 1, 2 * PAGE, 300, false));
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 500), ==, 2);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 500), ==, 2);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 400);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 1), ==, 0);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 2), ==, 200);
     g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, 1);
+}
+
+/* A run of pages ends the waits for each of them, and for no other */
+static void test_run(void)
+{
+    g_autoptr(HybridBlocktime) bt = hybrid_blocktime_new(4);
+
+    g_assert_true(hybrid_blocktime_begin(bt, 0, 4 * PAGE, 100, false));
+    g_assert_true(hybrid_blocktime_begin(bt, 1, 7 * PAGE, 100, false));
+    g_assert_true(hybrid_blocktime_begin(bt, 2, 8 * PAGE, 100, false));
+    g_assert_true(hybrid_blocktime_begin(bt, 3, 3 * PAGE, 100, false));
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, 4 * PAGE, 4 * PAGE, 300),
+                     ==, 2);
+    g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, 2);
+    g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 1), ==, 200);
+    g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 2), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 3), ==, 0);
 }
 
 static void test_repeated(void)
@@ -53,7 +70,7 @@ static void test_repeated(void)
     /* The page has come, its placed() has not run yet */
     g_assert_false(hybrid_blocktime_begin(bt, 0, PAGE, 450, true));
     g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, 1);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 500), ==, 1);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 500), ==, 1);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 400);
     g_assert_cmpuint(hybrid_blocktime_stalls(bt), ==, 1);
 }
@@ -64,7 +81,7 @@ static void test_already_received(void)
 
     g_assert_false(hybrid_blocktime_begin(bt, 0, PAGE, 100, true));
     g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, 0);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 900), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 900), ==, 0);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 0);
     g_assert_cmpuint(hybrid_blocktime_stalls(bt), ==, 0);
 }
@@ -77,22 +94,22 @@ static void test_called_away(void)
     g_assert_true(hybrid_blocktime_begin(bt, 0, PAGE, 100, false));
     g_assert_false(hybrid_blocktime_begin(bt, 0, 2 * PAGE, 300, false));
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 200);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 400), ==, 0);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, 2 * PAGE, 600), ==, 1);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 400), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, 2 * PAGE, PAGE, 600), ==, 1);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 500);
 
     /* And the other one is there: it runs, though the first is still due */
     g_assert_true(hybrid_blocktime_begin(bt, 0, PAGE, 1000, false));
     g_assert_false(hybrid_blocktime_begin(bt, 0, 2 * PAGE, 1100, true));
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 600);
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 9000), ==, 1);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 9000), ==, 1);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 600);
 
     /* Or it comes back to the first */
     g_assert_true(hybrid_blocktime_begin(bt, 0, PAGE, 10000, false));
     g_assert_false(hybrid_blocktime_begin(bt, 0, 2 * PAGE, 10100, true));
     g_assert_false(hybrid_blocktime_begin(bt, 0, PAGE, 10500, false));
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 10600), ==, 1);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 10600), ==, 1);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 0), ==, 800);
     g_assert_cmpuint(hybrid_blocktime_stalls(bt), ==, 5);
 }
@@ -105,7 +122,7 @@ static void test_no_such_vcpu(void)
     g_assert_false(hybrid_blocktime_begin(bt, -1, PAGE, 100, false));
     g_assert_false(hybrid_blocktime_begin(bt, 1, PAGE, 100, false));
     g_assert_false(hybrid_blocktime_begin(none, 0, PAGE, 100, false));
-    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, 900), ==, 0);
+    g_assert_cmpuint(hybrid_blocktime_placed(bt, PAGE, PAGE, 900), ==, 0);
     g_assert_cmpuint(hybrid_blocktime_vcpu_us(bt, 7), ==, 0);
     hybrid_blocktime_free(NULL);
 }
@@ -126,7 +143,8 @@ static void test_buckets(void)
         uint64_t sum = 0;
 
         hybrid_blocktime_begin(bt, 0, 0, 0, false);
-        g_assert_cmpuint(hybrid_blocktime_placed(bt, 0, cases[i].us), ==, 1);
+        g_assert_cmpuint(hybrid_blocktime_placed(bt, 0, PAGE, cases[i].us),
+                         ==, 1);
         g_assert_cmpuint(hybrid_blocktime_bucket(bt, cases[i].bucket), ==, 1);
         for (unsigned n = 0; n <= HYBRID_BLOCKTIME_BUCKETS; n++) {
             sum += hybrid_blocktime_bucket(bt, n);
@@ -158,13 +176,13 @@ static void test_random(void)
                                               addr, now,
                                               g_test_rand_bit());
         } else {
-            waiting -= hybrid_blocktime_placed(bt, addr, now);
+            waiting -= hybrid_blocktime_placed(bt, addr, PAGE, now);
         }
         g_assert_cmpuint(hybrid_blocktime_waiting(bt), ==, waiting);
         g_assert_cmpuint(waiting, <=, 8);
     }
     for (unsigned i = 0; i < 6; i++) {
-        waiting -= hybrid_blocktime_placed(bt, i * PAGE, now);
+        waiting -= hybrid_blocktime_placed(bt, i * PAGE, PAGE, now);
     }
     g_assert_cmpuint(waiting, ==, 0);
     for (unsigned i = 0; i < 8; i++) {
@@ -185,6 +203,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hybrid/blocktime/one", test_one);
     g_test_add_func("/hybrid/blocktime/same-page", test_same_page);
+    g_test_add_func("/hybrid/blocktime/run", test_run);
     g_test_add_func("/hybrid/blocktime/repeated", test_repeated);
     g_test_add_func("/hybrid/blocktime/already-received",
                     test_already_received);

@@ -1,0 +1,300 @@
+/*
+ * Hybrid live migration: discards, both sides.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Post-copy can place a page only where there is none, so what was sent and
+ * is dirty again has to be dropped at the destination.  Upstream does all of
+ * that while the guest stands still, twelve ranges to a flushed command and a
+ * madvise() for each.  Here
+ *   - pages that were never sent are not discarded by the source
+ *   - most is discarded just before the stop, while the guest runs: the stop
+ *     is left with what the guest has dirtied since and had not before
+ *   - thousands of ranges fit a message, and a thousand a system call
+ */
+
+#include "hybrid-internal.h"
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include "qemu/bitmap.h"
+#include "qemu/error-report.h"
+#include "qemu/madvise.h"
+#include "qemu/rcu.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "migration.h"
+#include "postcopy-ram.h"
+#include "qemu-file.h"
+#include "ram.h"
+#include "trace.h"
+#include "hybrid-pages.h"
+#include "hybrid-ranges.h"
+
+/* The number of the probe that waits for discards, see hybrid_src_probe_rtt */
+#define HYBRID_PROBE_DISCARDED 0xf0
+
+/* ---- source ---- */
+
+typedef struct HybridDiscarder {
+    QEMUFile *f;
+    uint64_t pages;
+    uint64_t ranges;
+    uint64_t messages;
+} HybridDiscarder;
+
+static HybridMessage hybrid_discard_new(RAMBlock *rb, HybridRangeWriter *w)
+{
+    HybridMessage m = hybrid_msg_new(HYBRID_MSG_DISCARD);
+
+    hybrid_msg_put_text(&m, rb->idstr);
+    *w = (HybridRangeWriter) { .out = m.bytes, .limit = HYBRID_MSG_MAX_BODY };
+    return m;
+}
+
+static int hybrid_discard_block(RAMBlock *rb, void *opaque)
+{
+    HybridDiscarder *d = opaque;
+    size_t page_size = qemu_target_page_size();
+    HybridStale stale = {
+        .dirty = rb->bmap,
+        .sent = rb->hybrid->sent,
+        .discarded = rb->hybrid->discarded,
+        .pages = rb->used_length / page_size,
+        .ratio = MAX(1, rb->page_size / page_size),
+    };
+    HybridMessage m = { 0 };
+    HybridRangeWriter w;
+    size_t first = 0, n;
+
+    for (; (n = hybrid_stale_next(&stale, &first)); first += n) {
+        if (m.bytes && !hybrid_range_put(&w, first, n)) {
+            hybrid_msg_put_to_dst(d->f, &m);
+        }
+        if (!m.bytes) {
+            m = hybrid_discard_new(rb, &w);
+            hybrid_range_put(&w, first, n);
+            d->messages++;
+        }
+        bitmap_set_atomic(rb->hybrid->discarded, first, n);
+        d->ranges++;
+        d->pages += n;
+    }
+    if (m.bytes) {
+        hybrid_msg_put_to_dst(d->f, &m);
+    }
+    return 0;
+}
+
+bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
+{
+    HybridDiscarder d = { .f = s->to_dst_file };
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active || !(h->flags & HYBRID_FLAG_DISCARD) || !rb->hybrid) {
+        return false;
+    }
+    if (h->synced_us < 0) {
+        h->synced_us = hybrid_now_us();
+    }
+    hybrid_discard_block(rb, &d);
+    h->discarded_us = hybrid_now_us();
+    h->discards_stopped += d.pages;
+    trace_hybrid_discard("stopped", rb->idstr, d.pages, d.ranges, d.messages);
+    return true;
+}
+
+void hybrid_discard_before_stop(MigrationState *s)
+{
+    HybridDiscarder d = { .f = s->to_dst_file };
+    HybridSrc *h = &hybrid_src;
+
+    if (!(h->flags & HYBRID_FLAG_DISCARD)) {
+        return;
+    }
+    WITH_RCU_READ_LOCK_GUARD() {
+        foreach_not_ignored_block(hybrid_discard_block, &d);
+    }
+    h->discards_early += d.pages;
+    trace_hybrid_discard("running", "", d.pages, d.ranges, d.messages);
+    /*
+     * The answer also says that nothing is left in the socket that the stop
+     * would have to wait for.
+     */
+    hybrid_src_probe_rtt(s, HYBRID_PROBE_DISCARDED);
+}
+
+/* ---- destination ---- */
+
+#define HYBRID_DROP_RANGES 1024     /* in one system call; IOV_MAX */
+
+/* Ranges of private anonymous memory that are to be dropped */
+typedef struct HybridDrop {
+    unsigned n;
+    size_t bytes;
+    struct iovec iov[HYBRID_DROP_RANGES];
+} HybridDrop;
+
+static bool hybrid_dst_discards;    /* HYBRID_FLAG_DISCARD was agreed on */
+
+/*
+ * A thousand ranges with one system call, and one flush of the TLBs: Linux
+ * 6.13 and newer let a process do that to itself.
+ */
+static bool hybrid_drop_at_once(HybridDrop *drop)
+{
+#if defined(SYS_process_madvise) && defined(SYS_pidfd_open)
+    static bool unsupported;
+    ssize_t done = -1;
+    int fd;
+
+    if (unsupported) {
+        return false;
+    }
+    fd = syscall(SYS_pidfd_open, getpid(), 0);
+    if (fd >= 0) {
+        done = syscall(SYS_process_madvise, fd, drop->iov, (size_t)drop->n,
+                       MADV_DONTNEED, 0u);
+        close(fd);
+    }
+    unsupported = done < 0;
+    return done == (ssize_t)drop->bytes;
+#else
+    return false;
+#endif
+}
+
+static int hybrid_drop_flush(HybridDrop *drop)
+{
+    int ret = 0;
+
+    if (drop->n && !hybrid_drop_at_once(drop)) {
+        for (unsigned i = 0; !ret && i < drop->n; i++) {
+            ret = qemu_madvise(drop->iov[i].iov_base, drop->iov[i].iov_len,
+                               QEMU_MADV_DONTNEED) ? -errno : 0;
+        }
+    }
+    if (ret) {
+        error_report("Discarding guest memory failed: %s", strerror(-ret));
+    }
+    drop->n = drop->bytes = 0;
+    return ret;
+}
+
+static int hybrid_drop_add(HybridDrop *drop, RAMBlock *rb, uint64_t first,
+                           uint64_t pages)
+{
+    size_t page_size = qemu_target_page_size();
+    struct iovec *iov;
+
+    if (rb->fd >= 0 || rb->page_size != qemu_real_host_page_size()) {
+        return ram_block_discard_range(rb, first * page_size,
+                                       pages * page_size);
+    }
+    iov = &drop->iov[drop->n++];
+    iov->iov_base = rb->host + first * page_size;
+    iov->iov_len = pages * page_size;
+    drop->bytes += iov->iov_len;
+    return drop->n == HYBRID_DROP_RANGES ? hybrid_drop_flush(drop) : 0;
+}
+
+static int hybrid_dst_no_huge_pages(RAMBlock *rb, void *opaque)
+{
+    qemu_madvise(rb->host, rb->max_length, QEMU_MADV_NOHUGEPAGE);
+    return 0;
+}
+
+uint32_t hybrid_dst_take_flags(uint32_t flags)
+{
+    flags &= HYBRID_FLAGS;
+    hybrid_dst_discards = flags & HYBRID_FLAG_DISCARD;
+    if (hybrid_dst_discards) {
+        /* Before the first page, or it may bring 511 others with it */
+        RCU_READ_LOCK_GUARD();
+        foreach_not_ignored_block(hybrid_dst_no_huge_pages, NULL);
+    }
+    return flags;
+}
+
+int hybrid_dst_discard(HybridMessage *m)
+{
+    PostcopyState ps = postcopy_state_get();
+    g_autofree HybridDrop *drop = g_new0(HybridDrop, 1);
+    g_autofree char *name = hybrid_msg_get_text(m);
+    HybridRangeReader r = {
+        .data = m->bytes->data + m->pos, .size = hybrid_msg_left(m),
+    };
+    uint64_t first, pages, ratio, limit, total = 0, ranges = 0;
+    RAMBlock *rb;
+    int ret = 0;
+
+    if (!hybrid_dst_discards || (ps != POSTCOPY_INCOMING_ADVISE &&
+                                 ps != POSTCOPY_INCOMING_DISCARD)) {
+        error_report("Unexpected hybrid message DISCARD (state %d)", ps);
+        return -EINVAL;
+    }
+    RCU_READ_LOCK_GUARD();
+    rb = qemu_ram_block_by_name(name);
+    if (!rb || migrate_ram_is_ignored(rb) || !rb->receivedmap) {
+        error_report("hybrid message DISCARD for unknown block '%s'", name);
+        return -EINVAL;
+    }
+    ratio = MAX(1, rb->page_size / qemu_target_page_size());
+    limit = rb->postcopy_length / qemu_target_page_size();
+    while (!ret && hybrid_range_get(&r, limit, &first, &pages)) {
+        if (first % ratio || pages % ratio) {
+            r.bad = true;
+            break;
+        }
+        bitmap_clear(rb->receivedmap, first, pages);
+        ret = hybrid_drop_add(drop, rb, first, pages);
+        total += pages;
+        ranges++;
+    }
+    if (r.bad) {
+        error_report("hybrid message DISCARD for block '%s' is damaged", name);
+        ret = -EINVAL;
+    }
+    ret = ret ?: hybrid_drop_flush(drop);
+    trace_hybrid_discard("dropped", rb->idstr, total, ranges, 1);
+    return ret;
+}
+
+static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
+{
+    HybridDrop *drop = opaque;
+    uint64_t pages = rb->postcopy_length / qemu_target_page_size();
+    uint64_t first = 0, end, ranges = 0, total = 0;
+    int ret = 0;
+
+    for (; !ret; first = end) {
+        first = find_next_zero_bit(rb->receivedmap, pages, first);
+        if (first >= pages) {
+            break;
+        }
+        end = find_next_bit(rb->receivedmap, pages, first);
+        ret = hybrid_drop_add(drop, rb, first, end - first);
+        total += end - first;
+        ranges++;
+    }
+    trace_hybrid_discard("missing", rb->idstr, total, ranges, 0);
+    return ret;
+}
+
+/*
+ * Between ADVISE and LISTEN anything in QEMU that looks at guest memory (a
+ * display, a device, the monitor) leaves zeroes there.  Where there is
+ * nothing, which is nearly everywhere, this costs next to nothing.
+ */
+int hybrid_dst_drop_untouched(void)
+{
+    g_autofree HybridDrop *drop = NULL;
+    int ret;
+
+    if (!hybrid_dst_discards) {
+        return 0;
+    }
+    drop = g_new0(HybridDrop, 1);
+    RCU_READ_LOCK_GUARD();
+    ret = foreach_not_ignored_block(hybrid_drop_missing, drop);
+    return ret ?: hybrid_drop_flush(drop);
+}

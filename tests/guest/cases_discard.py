@@ -1,0 +1,106 @@
+"""Discards: in batches, most before the stop; pages are loaded in runs.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+from common import IDLE, audit, booted, check, downtime_true, equal, \
+    pages_add_up
+from hybridmig.migrate import Migration
+
+#: Writes all over its memory, faster than the link carries.
+SCATTERED = 'random pages=17000 rate=200000'
+
+
+def _stop(migration):
+    """The parts of the stop, checked against the downtime."""
+    h = migration.hybrid()
+    stop = h.get('stop')
+    check(stop, f'no parts of the stop: {h}')
+    parts = sum(us for name, us in stop.items() if name.endswith('-us'))
+    check(parts <= h['downtime-us'] + h['one-way-delay-us'],
+          f'parts {parts} us, downtime {h["downtime-us"]} us')
+    return stop
+
+
+def _runs(pair, which):
+    """Pages and placements of the destination's trace."""
+    pages = runs = 0
+    with open(pair.dst.trace_file, encoding='ascii') as trace:
+        for line in trace:
+            words = dict(word.split('=', 1) for word in line.split()
+                         if '=' in word)
+            if 'hybrid_load_placed' in line and words['zero'] == which:
+                pages += int(words['pages'])
+                runs += 1
+    return pages, runs
+
+
+def _scattered(logs, parameters=None, caps=None, cut=False, **how):
+    with booted(logs, SCATTERED, **how) as pair:
+        migration = Migration(pair, parameters=parameters)
+        for side in (migration.src_caps, migration.dst_caps):
+            side.update(caps or {})
+        if cut:
+            migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
+                           phase='paging')
+        migration.start()
+        if cut:
+            check(pair.log.wait(lambda: pair.link.cut_mode, 60), 'no paging')
+            migration.pause()
+            for side in ('src', 'dst'):
+                check(migration.wait_status(side, 'postcopy-paused',
+                                            timeout=30), f'{side}: no pause')
+            pair.link.heal()
+            migration.recover()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        equal(migration.hybrid()['action'], 'handoff', 'action')
+        stop = _stop(migration)
+        if not cut:
+            downtime_true(migration)
+        pages_add_up(migration, lost=cut)
+        audit(pair, 'dst')
+        return stop, _runs(pair, '0')
+
+
+def discard_scattered(logs):
+    """Sent, then dirtied: dropped before the stop."""
+    stop, (pages, runs) = _scattered(logs, {'hybrid-hot-threshold': 0})
+    check(stop['discards-before'] > 5000, f'few early discards: {stop}')
+    check(stop['discards'] < stop['discards-before'] / 2,
+          f'most of the discards are in the stop: {stop}')
+    check(pages > 1.2 * runs, f'{runs} runs for {pages} pages')
+
+
+def discard_scattered_deferred(logs):
+    """The same with the page bitmap: hot pages wait for the switch."""
+    _scattered(logs)
+
+
+def discard_scattered_preempt(logs):
+    _scattered(logs, {'hybrid-hot-threshold': 0},
+               {'postcopy-preempt': True})
+
+
+def discard_first_round(logs):
+    """Most was never sent, and is not discarded."""
+    stop, _ = _scattered(logs, {'hybrid-max-precopy-bytes': 10 << 20})
+    check(stop['discards'] + stop['discards-before'] < 10000,
+          f'never sent, but discarded: {stop}')
+
+
+def discard_recover(logs):
+    _scattered(logs, {'hybrid-hot-threshold': 0}, cut=True)
+
+
+def discard_none(logs):
+    """Completes as precopy: all of RAM is sent before the package."""
+    with booted(logs, IDLE) as pair:
+        migration = Migration(pair).start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        equal(migration.hybrid()['action'], 'complete', 'action')
+        equal(_stop(migration)['discards-before'], 0, 'discards before')
+        audit(pair, 'dst')
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    discard_scattered, discard_scattered_deferred, discard_scattered_preempt,
+    discard_first_round, discard_recover, discard_none)}
