@@ -17,7 +17,10 @@
 #define LOSS_PART 100
 
 /* The most that the cushion may delay a page by, beyond the least cushion */
-#define MAX_DELAY_US 2000
+#define MAX_DELAY_US 4000
+
+/* What the receive window holds beyond the round trips */
+#define WINDOW_SLACK_US 4000
 
 #define MIN_WAIT_US 20
 #define MAX_WAIT_US 10000
@@ -198,6 +201,6 @@ uint32_t hybrid_window_update(HybridWindow *w, int64_t now_us, uint64_t bytes,
     if (!rate) {
         return 0;
     }
-    window = (double)rate * (2 * (rtt_us + MAX_DELAY_US)) / SECOND_US;
+    window = (double)rate * (2 * rtt_us + WINDOW_SLACK_US) / SECOND_US;
     return MIN(MAX(window, LEAST_WINDOW), INT32_MAX);
 }
