@@ -576,6 +576,7 @@ void hybrid_dst_placed(void *host, uint64_t pages)
         return;
     }
     hybrid_dst_count(pages);
+    hybrid_flow_placed(pages);
     smp_mb();                   /* pairs with hybrid_dst_fault() */
     if (qatomic_read(&h->waiting)) {
         QEMU_LOCK_GUARD(&h->fault_lock);

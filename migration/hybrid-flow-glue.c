@@ -4,7 +4,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * All of it runs in the migration thread, but for hybrid_flow_kick().
+ * All of it runs in the migration thread, but for hybrid_flow_kick() and, at
+ * the destination, hybrid_flow_placed().
  */
 
 #include "hybrid-internal.h"
@@ -196,4 +197,40 @@ void hybrid_flow_drain(MigrationState *s)
     }
     trace_hybrid_flow("drained", 0, sock.rtt_us, HYBRID_FLOW_DRAINED,
                       sock.queued);
+}
+
+/* ---- destination ---- */
+
+/* How many pages are placed before the clock is looked at */
+#define HYBRID_FLOW_PLACED_STEP 16
+
+void hybrid_flow_placed(uint64_t pages)
+{
+    static HybridWindow window;
+    static uint64_t placed;
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    HybridTcp sock;
+    uint64_t before;
+    uint32_t bytes;
+    int fd;
+
+    if (!qemu_thread_is_self(&mis->listen_thread) || !mis->from_src_file) {
+        return;
+    }
+    before = placed;
+    placed += pages;
+    if (before / HYBRID_FLOW_PLACED_STEP == placed / HYBRID_FLOW_PLACED_STEP) {
+        return;
+    }
+    fd = hybrid_flow_socket(mis->from_src_file);
+    if (!hybrid_tcp_ask(fd, &sock) || !sock.delivered) {
+        return;
+    }
+    bytes = hybrid_window_update(&window, hybrid_now_us(),
+                                 placed * qemu_target_page_size(),
+                                 sock.rtt_us);
+    if (bytes) {
+        hybrid_tcp_clamp(fd, bytes);
+        trace_hybrid_flow("window", 0, sock.rtt_us, bytes, 0);
+    }
 }

@@ -17,10 +17,16 @@
 #define LOSS_PART 100
 
 /* The most that the cushion may delay a page by, beyond the least cushion */
-#define MAX_DELAY_US 2000
+#define MAX_DELAY_US 4000
+
+/* What the receive window holds beyond the round trips */
+#define WINDOW_SLACK_US 4000
 
 #define MIN_WAIT_US 20
 #define MAX_WAIT_US 10000
+
+/* A receive window below this costs throughput whatever the round trip */
+#define LEAST_WINDOW (128 * 1024)
 
 /* With nothing known, as much as a LAN may need: a start, not for long */
 #define UNKNOWN_LIMIT (256 * 1024)
@@ -169,4 +175,32 @@ int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued)
     }
     us = (double)(queued - low) * SECOND_US / f->bandwidth;
     return MIN(MAX(us, MIN_WAIT_US), MAX_WAIT_US);
+}
+
+uint32_t hybrid_window_update(HybridWindow *w, int64_t now_us, uint64_t bytes,
+                              uint64_t rtt_us)
+{
+    uint64_t rate = 0, window;
+
+    if (w->begin_us && now_us - w->begin_us < WINDOW_US) {
+        return 0;
+    }
+    if (now_us - w->begin_us > (int64_t)SECOND_US) {
+        *w = (HybridWindow) {};         /* a pause: another connection */
+    }
+    if (w->begin_us && bytes > w->begin_bytes) {
+        w->rates[w->next_rate] = (double)(bytes - w->begin_bytes) *
+                                 SECOND_US / (now_us - w->begin_us);
+        w->next_rate = (w->next_rate + 1) % HYBRID_FLOW_WINDOWS;
+    }
+    w->begin_us = now_us;
+    w->begin_bytes = bytes;
+    for (unsigned i = 0; i < HYBRID_FLOW_WINDOWS; i++) {
+        rate = MAX(rate, w->rates[i]);
+    }
+    if (!rate) {
+        return 0;
+    }
+    window = (double)rate * (2 * rtt_us + WINDOW_SLACK_US) / SECOND_US;
+    return MIN(MAX(window, LEAST_WINDOW), INT32_MAX);
 }

@@ -82,4 +82,25 @@ uint64_t hybrid_flow_budget(HybridFlow *f, uint64_t queued);
 /* After a budget of 0: when it will be more, 20 us to 10 ms from now */
 int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued);
 
+/*
+ * The other end: what its kernel has acknowledged and QEMU has not read yet
+ * is a queue that the source does not see.  So the receive window is kept to
+ * what two round trips and a few milliseconds bring at the rate at which
+ * pages are placed.  If that was too little, the rate follows the window up:
+ * it doubles until it is not what limits.
+ */
+typedef struct HybridWindow {
+    uint64_t rates[HYBRID_FLOW_WINDOWS];
+    unsigned next_rate;
+    int64_t begin_us;           /* of what is measured now, 0: nothing yet */
+    uint64_t begin_bytes;
+} HybridWindow;
+
+/*
+ * @bytes: placed so far; @rtt_us: the least round trip.  Returns the window
+ * that is to be set now, 0: leave it.  At most one in 20 ms.
+ */
+uint32_t hybrid_window_update(HybridWindow *w, int64_t now_us, uint64_t bytes,
+                              uint64_t rtt_us);
+
 #endif

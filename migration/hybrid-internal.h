@@ -166,6 +166,13 @@ void hybrid_flow_reset(void);
 void hybrid_flow_kick(void);
 
 /*
+ * Destination, post-copy: target pages were placed.  Keeps the receive window
+ * of the main channel small (see HybridWindow).  Any thread; works in the
+ * listen thread only, which owns that channel.
+ */
+void hybrid_flow_placed(uint64_t pages);
+
+/*
  * Before the guest is stopped: wait until what was sent has arrived, so that
  * the package does not queue behind it.  Bounded: it ends when nothing moves
  * for half a second.  Migration thread, no locks held.

@@ -194,6 +194,43 @@ static void test_random(void)
     }
 }
 
+/* The receive window of a destination that reads @mbit */
+static uint32_t window_after(HybridWindow *w, double mbit, uint64_t rtt_us,
+                             int64_t *now_us)
+{
+    static uint64_t bytes;
+    uint32_t window = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        uint32_t set;
+
+        /* No faster than the window lets it */
+        *now_us += 1000;
+        bytes += MIN(mbit * 1e3 / 8, window ? window * 1e3 / rtt_us : 1e9);
+        set = hybrid_window_update(w, *now_us, bytes, rtt_us);
+        window = set ? set : window;
+    }
+    return window;
+}
+
+static void test_window(void)
+{
+    HybridWindow w = {};
+    int64_t now_us = 1000000;
+
+    g_assert_cmpuint(hybrid_window_update(&w, now_us, 0, 100), ==, 0);
+    /* Two round trips and 4 ms: a destination that keeps up is not slowed */
+    g_assert_cmpuint(window_after(&w, 1000, 100, &now_us), <, 600000);
+    g_assert_cmpuint(window_after(&w, 1000, 100, &now_us), >, 500000);
+    g_assert_cmpuint(window_after(&w, 100, 100, &now_us), ==, 128 * 1024);
+    /* Faster again, also far away: it follows */
+    g_assert_cmpuint(window_after(&w, 1000, 40000, &now_us), >, 10000000);
+    g_assert_cmpuint(window_after(&w, 1000, 40000, &now_us), <, 11500000);
+    /* After a pause it begins anew */
+    now_us += 5000000;
+    g_assert_cmpuint(hybrid_window_update(&w, now_us, 1, 100), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -203,5 +240,6 @@ int main(int argc, char **argv)
     g_test_add_func("/flow/slower", test_slower);
     g_test_add_func("/flow/stuck", test_stuck);
     g_test_add_func("/flow/random", test_random);
+    g_test_add_func("/flow/window", test_window);
     return g_test_run();
 }
