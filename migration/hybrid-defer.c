@@ -17,7 +17,7 @@
 #include "exec/target_page.h"
 #include "migration.h"
 #include "ram.h"
-#include "trace.h"
+#include "hybrid/trace.h"
 #include "hybrid-pages.h"
 
 typedef struct HybridDefer {

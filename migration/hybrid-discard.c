@@ -26,7 +26,7 @@
 #include "postcopy-ram.h"
 #include "qemu-file.h"
 #include "ram.h"
-#include "trace.h"
+#include "hybrid/trace.h"
 #include "hybrid-pages.h"
 #include "hybrid-ranges.h"
 

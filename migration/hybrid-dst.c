@@ -25,7 +25,7 @@
 #include "qemu-file.h"
 #include "ram.h"
 #include "savevm.h"
-#include "trace.h"
+#include "hybrid/trace.h"
 #include "hybrid-blocktime.h"
 
 /* The ledger learns of pages that have come in steps of this many */

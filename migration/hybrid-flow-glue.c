@@ -17,7 +17,7 @@
 #include "migration-stats.h"
 #include "qemu-file.h"
 #include "ram.h"
-#include "trace.h"
+#include "hybrid/trace.h"
 #include "hybrid-flow.h"
 #include "hybrid-tcp.h"
 

@@ -94,6 +94,7 @@ static bool check_range(MigrationParameter param, uint64_t value,
 #define IS_SIZE_UINT64 false
 #define IS_SIZE_SIZE   true
 #define IS_SIZE_BOOL   false
+#define IS_SIZE_PUSH_POLICY false
 
 bool hybrid_params_check(const MigrationHybridParameters *params,
                          Error **errp)

@@ -21,7 +21,7 @@
 #include "qemu-file.h"
 #include "ram.h"
 #include "savevm.h"
-#include "trace.h"
+#include "hybrid/trace.h"
 #include "hybrid-params.h"
 
 /* What a cancel leaves to ABORT to get into the socket, on a stuck link */

@@ -121,11 +121,6 @@ char *hybrid_msg_get_text(HybridMessage *m)
     return text;
 }
 
-size_t hybrid_msg_left(const HybridMessage *m)
-{
-    return m->bytes->len - m->pos;
-}
-
 void hybrid_msg_free(HybridMessage *m)
 {
     g_clear_pointer(&m->bytes, g_byte_array_unref);

@@ -106,8 +106,6 @@ uint16_t hybrid_msg_get_be16(HybridMessage *m);
 uint32_t hybrid_msg_get_be32(HybridMessage *m);
 uint64_t hybrid_msg_get_be64(HybridMessage *m);
 char *hybrid_msg_get_text(HybridMessage *m);
-/* Bytes of the body that have not been read */
-size_t hybrid_msg_left(const HybridMessage *m);
 void hybrid_msg_free(HybridMessage *m);
 
 /*
