@@ -30,6 +30,7 @@
 #include "postcopy-ram.h"
 #include "qemu-file.h"
 #include "ram.h"
+#include "trace.h"
 #include "hybrid/trace.h"
 #include "hybrid-batch.h"
 
