@@ -12,11 +12,6 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/rcu.h"
-#include "exec/ramblock.h"
-#include "exec/target_page.h"
-#include "hw/boards.h"
-#include "hw/core/cpu.h"
 #include "migration/global_state.h"
 #include "system/runstate.h"
 #include "migration.h"
@@ -26,7 +21,6 @@
 #include "ram.h"
 #include "savevm.h"
 #include "hybrid/trace.h"
-#include "hybrid-blocktime.h"
 
 /* The ledger learns of pages that have come in steps of this many */
 #define HYBRID_LEDGER_STEP 16384
@@ -48,10 +42,6 @@ typedef struct HybridDst {
     HybridLedger *ledger;       /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */
     Stat64 received;            /* target pages */
-
-    QemuMutex fault_lock;       /* blocktime */
-    HybridBlocktime *blocktime;
-    int waiting;                /* vCPUs on missing pages, atomic */
 } HybridDst;
 
 static HybridDst hybrid_dst;
@@ -59,7 +49,6 @@ static HybridDst hybrid_dst;
 static void __attribute__((__constructor__)) hybrid_dst_construct(void)
 {
     qemu_mutex_init(&hybrid_dst.lock);
-    qemu_mutex_init(&hybrid_dst.fault_lock);
     qemu_event_init(&hybrid_dst.started_event, false);
     hybrid_dst.running_us = -1;
 }
@@ -194,10 +183,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         /* Called last when the guest starts: the vCPUs are next */
         qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
                                               INT_MAX);
-        WITH_QEMU_LOCK_GUARD(&h->fault_lock) {
-            h->blocktime =
-                hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.max_cpus);
-        }
+        hybrid_faults_begin();
         out = hybrid_msg_new(HYBRID_MSG_READY);
         hybrid_msg_put_be64(&out, h->memory_needed);
         hybrid_msg_put_be64(&out, h->memory_available);
@@ -440,18 +426,6 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
     }
 }
 
-/* Indices of vCPUs in use, up to the highest one: they may be hot-plugged */
-static unsigned hybrid_dst_vcpus(void)
-{
-    unsigned n = 0;
-    CPUState *cpu;
-
-    CPU_FOREACH(cpu) {
-        n = MAX(n, cpu->cpu_index + 1);
-    }
-    return n;
-}
-
 void hybrid_dst_finish(MigrationIncomingState *mis)
 {
     HybridDst *h = &hybrid_dst;
@@ -469,17 +443,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     if (h->state == HANDOFF_DST_DONE && mis->to_src_file) {
         m = hybrid_msg_new(HYBRID_MSG_STATS);
         hybrid_msg_put_be64(&m, stat64_get(&h->received));
-        WITH_QEMU_LOCK_GUARD(&h->fault_lock) {
-            unsigned n = MIN(hybrid_dst_vcpus(),
-                             hybrid_blocktime_vcpus(h->blocktime));
-
-            n = MIN(n, HYBRID_MSG_MAX_BODY / 8 - 2);
-            hybrid_msg_put_be32(&m, n);
-            for (unsigned i = 0; i < n; i++) {
-                hybrid_msg_put_be64(&m,
-                    hybrid_blocktime_vcpu_us(h->blocktime, i));
-            }
-        }
+        hybrid_faults_report(&m);
         hybrid_dst_send(mis, HYBRID_MSG_STATS, &m);
     }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
@@ -495,44 +459,6 @@ void hybrid_dst_forget(void)
     if (hybrid_dst.state == HANDOFF_DST_DONE ||
         hybrid_dst.state == HANDOFF_DST_GONE) {
         hybrid_dst.agreed = false;
-    }
-}
-
-static int hybrid_dst_vcpu(uint32_t ptid)
-{
-    CPUState *cpu;
-
-    CPU_FOREACH(cpu) {
-        if (cpu->thread_id == ptid) {
-            return cpu->cpu_index;
-        }
-    }
-    return -1;
-}
-
-void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
-{
-    HybridDst *h = &hybrid_dst;
-    int vcpu;
-
-    if (!h->agreed) {
-        return;
-    }
-    vcpu = hybrid_dst_vcpu(ptid);
-    if (vcpu < 0) {
-        return;                 /* a device or QEMU itself */
-    }
-    addr = ROUND_DOWN(addr, qemu_ram_pagesize(rb));
-    QEMU_LOCK_GUARD(&h->fault_lock);
-    /*
-     * Announce the wait before looking whether the page has just come: the
-     * placing thread sets the bitmap first and then looks at who waits.
-     */
-    qatomic_inc(&h->waiting);
-    smp_mb();                   /* pairs with hybrid_dst_placed() */
-    if (!hybrid_blocktime_begin(h->blocktime, vcpu, addr, hybrid_now_us(),
-                                ramblock_recv_bitmap_test(rb, (void *)addr))) {
-        qatomic_dec(&h->waiting);
     }
 }
 
@@ -570,21 +496,12 @@ void hybrid_dst_received(uint64_t pages)
 
 void hybrid_dst_placed(void *host, uint64_t pages)
 {
-    HybridDst *h = &hybrid_dst;
-
-    if (!h->agreed) {
+    if (!hybrid_dst.agreed) {
         return;
     }
     hybrid_dst_count(pages);
     hybrid_flow_placed(pages);
-    smp_mb();                   /* pairs with hybrid_dst_fault() */
-    if (qatomic_read(&h->waiting)) {
-        QEMU_LOCK_GUARD(&h->fault_lock);
-        qatomic_sub(&h->waiting,
-                    hybrid_blocktime_placed(h->blocktime, (uintptr_t)host,
-                                            pages * qemu_target_page_size(),
-                                            hybrid_now_us()));
-    }
+    hybrid_faults_placed(host, pages);
 }
 
 static MigrationHybridPhase hybrid_dst_phase(void)

@@ -117,6 +117,15 @@ void hybrid_set_phase(MigrationHybridPhase phase, const char *reason);
 /* hybrid-switch.c: the watchdog is of no use any more */
 void hybrid_src_disarm(void);
 
+/* hybrid-faults.c: the destination was found to be able to take the guest */
+void hybrid_faults_begin(void);
+
+/* Puts the vCPUs' block times into STATS */
+void hybrid_faults_report(HybridMessage *m);
+
+/* Pages are at @host now: whoever waited for them goes on */
+void hybrid_faults_placed(void *host, uint64_t pages);
+
 /* hybrid-dst.c, for query-migrate at the destination */
 void hybrid_dst_fill_info(MigrationInfo *info);
 
