@@ -18,8 +18,9 @@
  * P(kind, ctype, name, NAME, option, unit, min, max, default)
  *
  *  kind    type of the QAPI member and of the property: UINT64, SIZE,
- *          BOOL, or an enumeration of ours.  Numbers are UINT64 even if they are small, so that
- *          each value out of range gets an error that names the range.
+ *          BOOL, or an enumeration of ours.  Numbers are UINT64 even if they
+ *          are small, so that each value out of range gets an error that
+ *          names the range.
  *  ctype   what the accessor migrate_hybrid_<name>() returns; every
  *          value from min to max fits
  *  option  name for users, without the leading "hybrid-"
