@@ -36,7 +36,7 @@ def _goes_back(logs, status, arrange):
 def _in_rounds(action):
     def arrange(pair, migration):
         migration.when(lambda: action(pair, migration), 'src',
-                       'MIGRATION_HYBRID_PHASE', phase='rounds', round=2)
+                       'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
     return arrange
 
 
