@@ -188,9 +188,6 @@ void hybrid_flow_placed(uint64_t pages);
  */
 void hybrid_flow_drain(MigrationState *s);
 
-/* In the handoff's wait only requested pages are sent, nothing is pushed */
-bool hybrid_src_requests_only(void);
-
 /* hybrid-push-glue.c.  A new migration */
 void hybrid_push_reset(void);
 
