@@ -31,6 +31,8 @@ typedef struct HybridDst {
     bool agreed;
     uint64_t id;                /* of the migration, from SETTINGS */
     int64_t package_us;         /* the package has come; for the trace */
+    int64_t loaded_us;          /* LOADED is sent */
+    int64_t grant_us;           /* the GRANT that counts has come */
     bool started;               /* @start has run */
     int64_t running_us;         /* the vCPUs started first, -1: they did not */
     bool running_said;          /* RUNNING with vCPUs running was sent */
@@ -136,10 +138,14 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
 static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
 {
     HybridMessage m = hybrid_msg_new(HYBRID_MSG_RUNNING);
+    HybridDst *h = &hybrid_dst;
 
     hybrid_msg_put_be32(&m, running);
-    hybrid_msg_put_be64(&m, running ?
-                            hybrid_now_us() - hybrid_dst.running_us : 0);
+    if (running) {
+        hybrid_msg_put_be64(&m, hybrid_now_us() - h->running_us);
+        hybrid_msg_put_be64(&m, h->running_us - h->loaded_us);
+        hybrid_msg_put_be64(&m, h->running_us - h->grant_us);
+    }
     hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
 }
 
@@ -161,6 +167,7 @@ static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
     if (running && hybrid_dst.running_us < 0) {
         hybrid_dst.running_us = hybrid_now_us();
+        hybrid_dst_mark("running");
     }
     if (running && hybrid_dst.started && !hybrid_dst.running_said) {
         migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
@@ -230,6 +237,7 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         }
     }
     if (!again) {
+        h->grant_us = hybrid_now_us();
         hybrid_dst_mark("grant");
         migration_bh_schedule(h->start, mis);
     } else if (h->started) {
@@ -330,6 +338,7 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
         }
     }
     hybrid_dst_mark("loaded");
+    h->loaded_us = hybrid_now_us();
     m = hybrid_msg_new(HYBRID_MSG_LOADED);
     hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);
     return true;

@@ -42,6 +42,26 @@ static int64_t span(int64_t from, int64_t to)
     return from < 0 || to < 0 ? -1 : MAX(0, to - from);
 }
 
+void hybrid_times_started(HybridTimes *t, const HybridRtt *rtt,
+                          const HybridStarted *started, int64_t now_us)
+{
+    int64_t round_trip = 2 * MAX(0, hybrid_rtt_one_way(rtt));
+    int64_t latest = now_us - MAX(0, started->ago_us);
+    int64_t earliest = t->grant_us;
+
+    if (t->loaded_us >= 0 && started->after_loaded_us >= 0) {
+        latest = MIN(latest, t->loaded_us + started->after_loaded_us);
+    }
+    if (t->grant_us >= 0 && started->after_grant_us >= 0) {
+        earliest = t->grant_us + round_trip + started->after_grant_us;
+    }
+    /* They cross if the directions' delays differ: then, halfway */
+    t->running_us = earliest <= latest ? latest : (earliest + latest) / 2;
+    /* Whatever the peer says, they did not run before GRANT */
+    t->running_us = MAX(t->running_us, t->grant_us);
+    t->running_seen = true;
+}
+
 /* The first instruction at the destination, on the source's clock */
 static int64_t first_instruction(const HybridTimes *t, const HybridRtt *rtt)
 {

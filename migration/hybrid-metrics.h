@@ -18,6 +18,12 @@
  * Transactions on Communications 39(10), 1991).  If the two directions differ,
  * the error is half of that round trip at most.
  *
+ * RUNNING comes when the host of the source has least time for it: the push
+ * begins.  So it also says how long after LOADED was sent and GRANT was read
+ * the guest started, on the destination's clock.  A message never takes less
+ * than the one-way delay, so LOADED gives another latest moment, and GRANT the
+ * earliest; what is late on its way only makes such a bound weaker.
+ *
  * Locking: none; the caller serialises calls on one object.
  */
 
@@ -47,13 +53,27 @@ typedef struct HybridTimes {
     int64_t package_us;         /* the package with the CPU state is sent */
     int64_t loaded_us;          /* LOADED has come */
     int64_t grant_us;           /* GRANT is sent */
-    int64_t running_us;         /* RUNNING, or an unpatched peer's PONG 3 */
+    int64_t running_us;         /* undelayed RUNNING, or a plain PONG 3 */
     int64_t done_us;            /* nothing at the source belongs to the guest */
     bool running_seen;          /* running_us is RUNNING's, no guess */
 } HybridTimes;
 
 /* All unknown */
 void hybrid_times_init(HybridTimes *t);
+
+/* When the vCPUs started, as RUNNING has it: on the destination's clock */
+typedef struct HybridStarted {
+    int64_t ago_us;             /* before RUNNING was sent */
+    int64_t after_loaded_us;    /* since LOADED was sent; -1: unknown */
+    int64_t after_grant_us;     /* since GRANT was read; -1: unknown */
+} HybridStarted;
+
+/*
+ * RUNNING has come at @now_us.  Sets running_us: when it would have come, had
+ * it left at the first instruction and met no delay but the line's.
+ */
+void hybrid_times_started(HybridTimes *t, const HybridRtt *rtt,
+                          const HybridStarted *started, int64_t now_us);
 
 /*
  * From the migrate command until the guest stops for its CPU state to be sent;

@@ -308,15 +308,21 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
     HybridSrc *h = &hybrid_src;
     bool first = h->state == HANDOFF_SRC_GRANTED;
     bool vcpus_run = hybrid_msg_get_be32(m);
-    /* How long they have run is not in this message's first version */
-    int64_t ran_us = hybrid_msg_left(m) ? hybrid_msg_get_be64(m) : 0;
+    HybridStarted started = { 0, -1, -1 };
     int64_t now_us = hybrid_now_us();
+
+    /* The times are not all in this message's first versions */
+    if (hybrid_msg_left(m)) {
+        started.ago_us = hybrid_msg_get_be64(m);
+    }
+    if (hybrid_msg_left(m)) {
+        started.after_loaded_us = hybrid_msg_get_be64(m);
+        started.after_grant_us = hybrid_msg_get_be64(m);
+    }
 
     hybrid_src_step(HANDOFF_EV_PEER_RUNNING);
     if (vcpus_run && !h->times.running_seen) {
-        /* Whatever the peer says, they did not run before GRANT */
-        h->times.running_us = MAX(now_us - MAX(0, ran_us), h->times.grant_us);
-        h->times.running_seen = true;
+        hybrid_times_started(&h->times, &h->rtt, &started, now_us);
         /* Upstream's own figure, in ms; 0 would mean that it is not set */
         s->downtime = MAX(1, hybrid_times_downtime(&h->times, &h->rtt, NULL) /
                              1000);
@@ -380,6 +386,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             break;
         case HYBRID_MSG_LOADED:
             h->peer_loaded = true;
+            h->times.loaded_us = hybrid_now_us();
             break;
         case HYBRID_MSG_RUNNING:
             hybrid_src_running(s, &m);

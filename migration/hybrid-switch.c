@@ -216,7 +216,6 @@ static bool hybrid_src_await_loaded(MigrationState *s)
                 return false;
             }
             if (h->peer_loaded) {
-                h->times.loaded_us = hybrid_now_us();
                 return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
             }
             if (!ram_postcopy_requests_pending()) {

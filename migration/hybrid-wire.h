@@ -31,8 +31,10 @@
  *             on a recovered connection, before anything is loaded
  *   RUNNING   be32: 1 the vCPUs run, 0 the destination owns the guest, which
  *             is paused (by the guest's state, or until the management
- *             layer's "cont"); be64 microseconds that they have run (0 if
- *             they do not).  The be64 may be missing, taken as 0
+ *             layer's "cont").  If they run, be64 microseconds that they have
+ *             run; be64 and be64 microseconds from LOADED sent, and from
+ *             GRANT read, until they ran.  The first or all three may be
+ *             missing: taken as 0 and as unknown
  *   ABORT     no body: the guest stays at the source, go away
  *   DISCARD   be16 length, name of a block, then ranges of its pages up to the
  *             end (see hybrid-ranges.h): they are stale, drop them.  Only

@@ -85,13 +85,12 @@ class Talk:
         return [command for command in self.commands
                 if command.get('execute') == name]
 
-    def last_info(self, status):
-        """The last reply to query-migrate with that status."""
+    def last_info(self):
+        """The last reply to query-migrate that says something."""
         queries = {command['id'] for command in self.sent('query-migrate')}
         found = [reply['return'] for reply in self.replies
-                 if reply.get('id') in queries and 'return' in reply and
-                 reply['return'].get('status') == status]
-        return found[-1] if found else None
+                 if reply.get('id') in queries and reply.get('return')]
+        return found[-1] if found else {}
 
 
 class Stay:
@@ -153,7 +152,7 @@ class Move:
     """One migration that has succeeded."""
     def __init__(self, src, dst, talk, events):
         self.src, self.dst, self.talk = src, dst, talk
-        self.info = talk.last_info('completed') or {}
+        self.info = talk.last_info()
         self.hybrid = self.info.get('hybrid', {})
         self.statuses = [event.data['status'] for event in events
                          if event.side == src.side and

@@ -233,7 +233,7 @@ static void random_world(size_t pages, unsigned ratio, unsigned k)
     for (unsigned step = 0; step < 300; step++) {
         unsigned what = g_test_rand_int_range(0, 13);
         size_t from = g_test_rand_int_range(0, pages);
-        size_t some = g_test_rand_int_range(1, 1 + pages / 4);
+        size_t some = g_test_rand_int_range(1, 1 + MAX(1, pages / 4));
 
         switch (what) {
         case 0 ... 3:

@@ -94,6 +94,44 @@ static void test_times_estimated(void)
     g_assert_cmpint(hybrid_times_downtime(&t, &rtt, NULL), ==, 0);
 }
 
+/* When RUNNING says that the guest started, and when it is taken to have */
+static void check_started(int64_t ago, int64_t after_loaded,
+                          int64_t after_grant, int64_t now, int64_t downtime)
+{
+    HybridStarted started = { ago, after_loaded, after_grant };
+    HybridTimes t = usual_times();
+    HybridRtt rtt;
+    bool estimated = true;
+
+    t.running_us = -1;
+    t.running_seen = false;
+    hybrid_rtt_init(&rtt);
+    hybrid_rtt_sample(&rtt, 1000);
+    hybrid_times_started(&t, &rtt, &started, now);
+    g_assert_cmpint(hybrid_times_downtime(&t, &rtt, &estimated), ==, downtime);
+    g_assert_false(estimated);
+}
+
+static void test_times_started(void)
+{
+    /* At once, 1.4 ms after GRANT was sent */
+    check_started(0, 2000, 900, 9012000, 11500);
+    /* Some time before it was said */
+    check_started(700, 2000, 900, 9012700, 11500);
+    /* RUNNING was late: LOADED knows better */
+    check_started(0, 2000, 900, 9020000, 11500);
+    /* LOADED was late, or is not known: RUNNING is as good */
+    check_started(0, 5000, 900, 9012000, 11500);
+    check_started(0, -1, -1, 9012000, 11500);
+    /* GRANT was read late: it says nothing more than "not before" */
+    check_started(0, 2000, 200, 9012000, 11500);
+    /* Both bounds say that it was sooner or later: the middle */
+    check_started(0, 2000, 1900, 9012000, 12000);
+    /* Nonsense does not put it before GRANT */
+    check_started(1000000, 0, -1, 9012000, 9600);
+    check_started(-5, 2000, 900, 9012000, 11500);
+}
+
 static void test_times_unknown(void)
 {
     HybridTimes t;
@@ -243,6 +281,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/metrics/rtt", test_rtt);
     g_test_add_func("/hybrid/metrics/times", test_times);
     g_test_add_func("/hybrid/metrics/times-estimated", test_times_estimated);
+    g_test_add_func("/hybrid/metrics/times-started", test_times_started);
     g_test_add_func("/hybrid/metrics/times-unknown", test_times_unknown);
     g_test_add_func("/hybrid/metrics/times-partition", test_times_partition);
     g_test_add_func("/hybrid/metrics/pages", test_pages);
