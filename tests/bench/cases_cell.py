@@ -8,7 +8,9 @@ import time
 
 from common import check, equal, has, near
 from hybridmig import paths
-from hybridmig.bench import (cell, links, metrics, runner, store, techniques,
+from hybridmig.net import Link
+from hybridmig.runs import Run
+from hybridmig.bench import (cell, floor, links, metrics, runner, store, techniques,
                              worklost, workloads)
 from hybridmig.bench import cli
 
@@ -214,8 +216,24 @@ def ended_and_resumed(folder):
           [('postcopy/idle-full/slow/0', metrics.OK)], 'cells')
 
 
+def floor_measured(_folder):
+    """One page at a time costs more than a run of them."""
+    with Run() as run:
+        link = Link(run, rate='unlimited')
+        one, many = (floor.measure(link, pages=8192, run=number, times=3)
+                     for number in (1, 32))
+    for found in (one, many):
+        check(found['src_us'] > 0 and found['dst_us'] > 0, f'CPU: {found}')
+        near(found['src_us'] + found['dst_us'], found['page_cpu_us'], 0.001,
+             'both sides')
+        check(found['least'] <= found['page_cpu_us'] <= found['most'],
+              f'spread: {found}')
+    check(one['page_cpu_us'] > many['page_cpu_us'],
+          f'a page at a time takes {one}, a run of 32 {many}')
+
+
 CASES = {f'cell: {case.__name__}': case for case in (
     two_cells, not_converging, corrupted, unknown_parameter, dies,
-    ended_and_resumed)}
+    ended_and_resumed, floor_measured)}
 for _case in CASES.values():
     _case.why_not = why_not

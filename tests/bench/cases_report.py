@@ -169,6 +169,13 @@ def refused_link(folder):
     has(page, 'link 10gbit: 4000 Mbit/s got through; run anyway')
 
 
+def floor_shown(folder):
+    entry = {'kind': 'floor', 'link': 'unlimited', 'run': 32,
+             'page_cpu_us': 4.321, 'dst_us': 1.234, 'least': 4.1, 'most': 4.6}
+    _, _, page = report_of(folder, [entry, synthetic.cell()])
+    has(page, 'takes 4.32 us of CPU time (4.10 to 4.60), of it 1.23 at')
+
+
 def not_results(folder):
     path = synthetic.write(folder, [synthetic.cell()])
     with open(path, 'r+b') as file:
@@ -186,4 +193,4 @@ def not_results(folder):
 CASES = {f'report: {case.__name__}': case for case in (
     all_right, corrupt_page, one_wrong_of_three, failed_cell, no_converge,
     unavailable, lost_second, duplicate, disagreement_shown, busy_host, torn_line,
-    refused_link, not_results)}
+    refused_link, floor_shown, not_results)}

@@ -48,8 +48,8 @@ def arguments(argv):
                       const='quick', help='some cells with small guests, in '
                       'less than 10 minutes')
     plan.add_argument('--all', dest='plan', action='store_const', const='all',
-                      help='every combination (default: all workloads on the '
-                      'first link, some on the others)')
+                      help='every combination (default: all on the first '
+                      'link, the main techniques and workloads elsewhere)')
     group.add_argument('--only', action='append', default=[],
                        metavar='PATTERN', help='only these (repeatable); any '
                        'combination can be named')

@@ -8,10 +8,13 @@ import statistics
 from . import links, techniques, workloads
 from .cell import Cell
 
-#: What a full run has on other links than the first, besides all there.
-ELSEWHERE = ('idle-full', 'sequential', 'zipf-paced', 'read-mostly', 'redis')
 QUICK_TECHNIQUES = ('non-live', 'precopy', 'postcopy', 'postcopy-preempt',
                     'first-pass-preempt', 'hybrid', 'hybrid-preempt')
+#: What a full run has on other links than the first, besides all there.
+ELSEWHERE_TECHNIQUES = ('non-live', 'precopy', 'postcopy-preempt',
+                        'first-pass', 'first-pass-preempt', 'hybrid',
+                        'hybrid-preempt')
+ELSEWHERE = ('idle-full', 'sequential', 'redis')
 QUICK_WORKLOADS = ('idle-full', 'sequential', 'zipf-paced')
 QUICK_SCALE = 0.25
 PLANS = ('standard', 'quick', 'all')
@@ -27,7 +30,8 @@ def _planned(plan, technique, workload, link):
         return link == first and technique in QUICK_TECHNIQUES and \
             workload in QUICK_WORKLOADS
     if plan == 'standard':
-        return link == first or workload in ELSEWHERE
+        return link == first or (technique in ELSEWHERE_TECHNIQUES and
+                                 workload in ELSEWHERE)
     return True
 
 
@@ -71,7 +75,7 @@ class Clock:
         link = links.BY_NAME[cell.link]
         workload = workloads.BY_NAME[cell.workload]
         mem = workload.config(link, self._scale).mem
-        return 12 + 2 * link.copy_seconds(mem * 256) + mem / 100
+        return 8 + 2 * link.copy_seconds(mem * 256) + mem / 100
 
     def add(self, cell, seconds):
         if seconds:

@@ -37,6 +37,8 @@ METRICS = [Metric(*row) for row in (
      'back, in seconds of that rate'),
     ('cpu_s', 'CPU s', 2, 0.05,
      'CPU seconds of both QEMUs without their vCPU threads'),
+    ('page_cpu_us', 'CPU us/page', 2, 0.2,
+     'that, for each page that QEMU counted, zero pages included'),
     ('faults', 'faults', 0, 10,
      'page faults of the destination that had to wait for the source'),
     ('fault_p50_us', 'fault p50 us', 0, 20,

@@ -10,7 +10,8 @@ import time
 from .. import paths
 from ..net import Link
 from ..runs import Run
-from . import builds, drivers, host, links, matrix, metrics, store, warm
+from . import (builds, drivers, floor, host, links, matrix, metrics, store,
+               warm)
 from .cell import Cell, CellRun, unavailable
 from .techniques import BY_NAME as TECHNIQUES
 from .workloads import BY_NAME as WORKLOADS
@@ -70,6 +71,7 @@ class Runner:
             todo = self._check(todo)
             with Run() as run:
                 self._warm(run, todo)
+                self._floors(todo)
                 self._all(todo)
         finally:
             self.writer.close()
@@ -112,6 +114,18 @@ class Runner:
         if mib:
             self.say(f'touch {mib} MiB of memory, so that it is warm')
             warm.start(run, mib)
+
+    def _floors(self, todo):
+        """What a page costs at least, where CPU time is what limits."""
+        for name in dict.fromkeys(cell.link for cell in todo):
+            spec = links.BY_NAME[name]
+            if not spec.warm:
+                continue
+            with Run() as run:
+                found = floor.measure(Link(run, **spec.arguments()))
+            self.say(f'link {name}: to carry and place a page takes '
+                     f'{found["page_cpu_us"]:.2f} us of CPU time at least')
+            self.writer.write({'kind': 'floor', 'link': name, **found})
 
     def _all(self, todo):
         clock = matrix.Clock(self.settings.scale)

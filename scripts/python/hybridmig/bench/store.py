@@ -24,6 +24,7 @@ class Results:
         self.path = path
         self.header = {}
         self.links = {}         # name -> what its check measured last
+        self.floors = {}        # name of a link -> what floor.measure() found
         self.cells = []
         self.duplicates = []    # keys that were there already
         self.torn = None        # the text of a last line that is not whole
@@ -40,6 +41,8 @@ class Results:
             self.header = self.header or entry
         elif kind == 'link':
             self.links[entry['link']] = entry
+        elif kind == 'floor':
+            self.floors[entry['link']] = entry
         elif kind == 'cell':
             if entry['key'] in self.keys():
                 self.duplicates.append(entry['key'])

@@ -79,11 +79,11 @@ TECHNIQUES = [
             PREEMPT, max_rounds=1),
     _hybrid('hybrid-no-bitmap', 'hybrid, preempt, no page bitmap', PREEMPT,
             hot_threshold=0),
+    _hybrid('hybrid-no-budget', 'hybrid, preempt, re-sends not bounded',
+            PREEMPT, max_resend=0),
     _hybrid('hybrid-push-demand', 'hybrid, preempt, no push', PREEMPT,
             'hybrid_demand_only', push_policy='on-demand'),
     _hybrid('hybrid-push-linear', 'hybrid, preempt, linear push', PREEMPT,
             push_policy='linear'),
-    _hybrid('hybrid-push-bubble', 'hybrid, preempt, bubbling push', PREEMPT,
-            push_policy='bubble'),
 ]
 BY_NAME = {technique.name: technique for technique in TECHNIQUES}
