@@ -7,7 +7,8 @@
  * is dirty again has to be dropped at the destination.  Upstream does all of
  * that while the guest stands still, twelve ranges to a flushed command and a
  * madvise() for each.  Here
- *   - pages that were never sent are not discarded by the source
+ *   - pages that were never sent are not discarded by the source: huge pages
+ *     are kept off, and what they have filled dropped, where it receives them
  *   - most is discarded just before the stop, while the guest runs: the stop
  *     is left with what the guest has dirtied since and had not before
  *   - thousands of ranges fit a message, and a thousand a system call
@@ -37,6 +38,7 @@
 
 typedef struct HybridDiscarder {
     QEMUFile *f;
+    bool each;                  /* a message for each block, also if empty */
     uint64_t pages;
     uint64_t ranges;
     uint64_t messages;
@@ -66,6 +68,10 @@ static int hybrid_discard_block(RAMBlock *rb, void *opaque)
     HybridRangeWriter w;
     size_t first = 0, n;
 
+    if (d->each) {
+        m = hybrid_discard_new(rb, &w);
+        d->messages++;
+    }
     for (; (n = hybrid_stale_next(&stale, &first)); first += n) {
         if (m.bytes && !hybrid_range_put(&w, first, n)) {
             hybrid_msg_put_to_dst(d->f, &m);
@@ -105,7 +111,8 @@ bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
 
 void hybrid_discard_before_stop(MigrationState *s)
 {
-    HybridDiscarder d = { .f = s->to_dst_file };
+    /* The first message has the destination drop what no page was sent for */
+    HybridDiscarder d = { .f = s->to_dst_file, .each = true };
     HybridSrc *h = &hybrid_src;
 
     if (!(h->flags & HYBRID_FLAG_DISCARD)) {
@@ -135,6 +142,7 @@ typedef struct HybridDrop {
 } HybridDrop;
 
 static bool hybrid_dst_discards;    /* HYBRID_FLAG_DISCARD was agreed on */
+static bool hybrid_dst_small_pages; /* huge pages are kept off */
 
 /*
  * A thousand ranges with one system call, and one flush of the TLBs: Linux
@@ -197,21 +205,94 @@ static int hybrid_drop_add(HybridDrop *drop, RAMBlock *rb, uint64_t first,
     return drop->n == HYBRID_DROP_RANGES ? hybrid_drop_flush(drop) : 0;
 }
 
-static int hybrid_dst_no_huge_pages(RAMBlock *rb, void *opaque)
+/*
+ * The first page of a huge page that comes brings all others with it, as
+ * zeroes.  Also anything in QEMU that looks at guest memory (a display, a
+ * device, the monitor) leaves zeroes there.  Where there is nothing, which is
+ * nearly everywhere, this costs next to nothing.
+ */
+static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
 {
-    qemu_madvise(rb->host, rb->max_length, QEMU_MADV_NOHUGEPAGE);
+    HybridDrop *drop = opaque;
+    uint64_t pages = rb->postcopy_length / qemu_target_page_size();
+    uint64_t first = 0, end, ranges = 0, total = 0;
+    int ret = 0;
+
+    for (; !ret; first = end) {
+        first = find_next_zero_bit(rb->receivedmap, pages, first);
+        if (first >= pages) {
+            break;
+        }
+        end = find_next_bit(rb->receivedmap, pages, first);
+        ret = hybrid_drop_add(drop, rb, first, end - first);
+        total += end - first;
+        ranges++;
+    }
+    trace_hybrid_discard("missing", rb->idstr, total, ranges, 0);
+    return ret;
+}
+
+static int hybrid_dst_drop_missing(void)
+{
+    g_autofree HybridDrop *drop = g_new0(HybridDrop, 1);
+    int ret;
+
+    RCU_READ_LOCK_GUARD();
+    ret = foreach_not_ignored_block(hybrid_drop_missing, drop);
+    return ret ?: hybrid_drop_flush(drop);
+}
+
+static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
+{
+    qemu_madvise(rb->host, rb->max_length, *(int *)opaque);
     return 0;
+}
+
+static void hybrid_dst_huge_pages(bool on)
+{
+    int advice = on ? QEMU_MADV_HUGEPAGE : QEMU_MADV_NOHUGEPAGE;
+
+    RCU_READ_LOCK_GUARD();
+    foreach_not_ignored_block(hybrid_dst_advise, &advice);
+    hybrid_dst_small_pages = !on;
+}
+
+/*
+ * A migration that completes as precopy keeps its huge pages.  For the switch
+ * to post-copy they are kept off from the first discard on, while the guest
+ * still runs at the source.
+ */
+static int hybrid_dst_begin_discards(void)
+{
+    if (hybrid_dst_small_pages) {
+        return 0;
+    }
+    hybrid_dst_huge_pages(false);
+    return hybrid_dst_drop_missing();
+}
+
+int hybrid_dst_drop_untouched(void)
+{
+    if (!hybrid_dst_discards) {
+        return 0;
+    }
+    if (!hybrid_dst_small_pages) {
+        hybrid_dst_huge_pages(false);
+    }
+    return hybrid_dst_drop_missing();
+}
+
+void hybrid_dst_discards_end(void)
+{
+    if (hybrid_dst_small_pages) {
+        hybrid_dst_huge_pages(true);
+    }
 }
 
 uint32_t hybrid_dst_take_flags(uint32_t flags)
 {
     flags &= HYBRID_FLAGS;
     hybrid_dst_discards = flags & HYBRID_FLAG_DISCARD;
-    if (hybrid_dst_discards) {
-        /* Before the first page, or it may bring 511 others with it */
-        RCU_READ_LOCK_GUARD();
-        foreach_not_ignored_block(hybrid_dst_no_huge_pages, NULL);
-    }
     return flags;
 }
 
@@ -240,6 +321,7 @@ int hybrid_dst_discard(HybridMessage *m)
     }
     ratio = MAX(1, rb->page_size / qemu_target_page_size());
     limit = rb->postcopy_length / qemu_target_page_size();
+    ret = hybrid_dst_begin_discards();
     while (!ret && hybrid_range_get(&r, limit, &first, &pages)) {
         if (first % ratio || pages % ratio) {
             r.bad = true;
@@ -257,44 +339,4 @@ int hybrid_dst_discard(HybridMessage *m)
     ret = ret ?: hybrid_drop_flush(drop);
     trace_hybrid_discard("dropped", rb->idstr, total, ranges, 1);
     return ret;
-}
-
-static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
-{
-    HybridDrop *drop = opaque;
-    uint64_t pages = rb->postcopy_length / qemu_target_page_size();
-    uint64_t first = 0, end, ranges = 0, total = 0;
-    int ret = 0;
-
-    for (; !ret; first = end) {
-        first = find_next_zero_bit(rb->receivedmap, pages, first);
-        if (first >= pages) {
-            break;
-        }
-        end = find_next_bit(rb->receivedmap, pages, first);
-        ret = hybrid_drop_add(drop, rb, first, end - first);
-        total += end - first;
-        ranges++;
-    }
-    trace_hybrid_discard("missing", rb->idstr, total, ranges, 0);
-    return ret;
-}
-
-/*
- * Between ADVISE and LISTEN anything in QEMU that looks at guest memory (a
- * display, a device, the monitor) leaves zeroes there.  Where there is
- * nothing, which is nearly everywhere, this costs next to nothing.
- */
-int hybrid_dst_drop_untouched(void)
-{
-    g_autofree HybridDrop *drop = NULL;
-    int ret;
-
-    if (!hybrid_dst_discards) {
-        return 0;
-    }
-    drop = g_new0(HybridDrop, 1);
-    RCU_READ_LOCK_GUARD();
-    ret = foreach_not_ignored_block(hybrid_drop_missing, drop);
-    return ret ?: hybrid_drop_flush(drop);
 }

@@ -458,6 +458,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         g_clear_pointer(&h->ledger, hybrid_ledger_close);
     }
+    hybrid_dst_discards_end();
     hybrid_load_cleanup();
 }
 

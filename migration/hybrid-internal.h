@@ -77,6 +77,7 @@ typedef struct HybridSrc {
     HybridReason end_reason;
     bool completing;
     bool requests_only;
+    uint32_t early_pages;       /* may be pushed all the same */
     int64_t rounds_start_us;
     int64_t round_start_us;
     uint64_t rounds_start_bytes;
@@ -140,6 +141,8 @@ uint32_t hybrid_dst_take_flags(uint32_t flags);
 int hybrid_dst_discard(HybridMessage *m);
 /* Before LISTEN: nothing may be where a page is to be placed */
 int hybrid_dst_drop_untouched(void);
+/* The migration is over: huge pages as before */
+void hybrid_dst_discards_end(void);
 
 /* hybrid-load.c: the listen thread has ended, or never was */
 void hybrid_load_cleanup(void);
@@ -190,6 +193,8 @@ void hybrid_flow_drain(MigrationState *s);
 
 /* hybrid-push-glue.c.  A new migration */
 void hybrid_push_reset(void);
+/* Pages that are pushed before GRANT; then await LOADED */
+void hybrid_push_early_begin(void);
 
 /* Pages are left, and none is to be sent until it is requested */
 bool hybrid_push_idle(void);
