@@ -20,6 +20,12 @@
 #include "hybrid/trace.h"
 #include "hybrid-pages.h"
 
+/* Looks just before the switch; see hybrid_recent_add() */
+#define HYBRID_RECENT_SAMPLES 5
+#define HYBRID_RECENT_US      3000
+/* How many pages may go first: more would keep each other waiting */
+#define HYBRID_RECENT_MAX     512
+
 typedef struct HybridDefer {
     unsigned threshold;         /* 0: off */
     HybridSampler sampler;
@@ -179,6 +185,7 @@ typedef struct HybridFound {
     uint64_t known;
     bool next_heat;
     bool warm;
+    bool recent;
 } HybridFound;
 
 static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
@@ -205,9 +212,28 @@ static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
         hybrid_hot_defer_warm(bmap, hb->deferred, hb->pending, pages,
                               hybrid_block_ratio(rb));
     }
+    if (found->recent) {
+        hybrid_recent_add(hb->once, hb->recent, hb->fresh, pages);
+    }
     hybrid_defer_rearm(rb);
     bitmap_zero(hb->fresh, pages);
     return 0;
+}
+
+/* Returns the CPU time that it took: to wait for the BQL costs nobody any */
+static int64_t hybrid_defer_look(HybridFound *found)
+{
+    int64_t begin_us = hybrid_thread_us();
+
+    bql_lock();
+    memory_global_dirty_log_sync(false);
+    WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
+        RCU_READ_LOCK_GUARD();
+        foreach_not_ignored_block(hybrid_defer_sample_block, found);
+    }
+    memory_global_after_dirty_log_sync();
+    bql_unlock();
+    return hybrid_thread_us() - begin_us;
 }
 
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
@@ -222,19 +248,7 @@ bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
         return false;
     }
     found.next_heat = hybrid_sampler_next_heat(&d->sampler, begin_us);
-    cost_us = hybrid_thread_us();
-
-    bql_lock();
-    memory_global_dirty_log_sync(false);
-    WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
-        RCU_READ_LOCK_GUARD();
-        foreach_not_ignored_block(hybrid_defer_sample_block, &found);
-    }
-    memory_global_after_dirty_log_sync();
-    bql_unlock();
-
-    /* To wait for the BQL costs nobody anything */
-    cost_us = hybrid_thread_us() - cost_us;
+    cost_us = hybrid_defer_look(&found);
     hybrid_sampler_done(&d->sampler, hybrid_now_us(), cost_us, found.fresh,
                         found.known);
     *over_us = begin_us - d->last_us;
@@ -242,6 +256,97 @@ bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
     d->last_us = begin_us;
     trace_hybrid_sample(*over_us, found.fresh, found.known, cost_us);
     return true;
+}
+
+static uint64_t hybrid_defer_each(RAMBlockIterFunc *func)
+{
+    uint64_t sum = 0;
+
+    if (hybrid_defer.threshold) {
+        QEMU_LOCK_GUARD(ram_bitmap_mutex());
+        RCU_READ_LOCK_GUARD();
+        foreach_not_ignored_block(func, &sum);
+    }
+    return sum;
+}
+
+static int hybrid_recent_alloc(RAMBlock *rb, void *opaque)
+{
+    HybridBlock *hb = rb->hybrid;
+    size_t pages = rb->max_length >> TARGET_PAGE_BITS;
+
+    g_free(hb->once);
+    g_free(hb->recent);
+    hb->once = bitmap_new(pages);
+    hb->recent = bitmap_new(pages);
+    return 0;
+}
+
+static int hybrid_recent_count(RAMBlock *rb, void *opaque)
+{
+    *(uint64_t *)opaque += bitmap_count_one(rb->hybrid->recent,
+                                            hybrid_block_pages(rb));
+    return 0;
+}
+
+static int hybrid_recent_only_lone(RAMBlock *rb, void *opaque)
+{
+    g_autofree unsigned long *all = g_steal_pointer(&rb->hybrid->recent);
+
+    rb->hybrid->recent = bitmap_new(rb->max_length >> TARGET_PAGE_BITS);
+    hybrid_recent_lone(all, rb->hybrid->recent, hybrid_block_pages(rb));
+    return 0;
+}
+
+static int hybrid_dirty_count_lone(RAMBlock *rb, void *opaque)
+{
+    *(uint64_t *)opaque += hybrid_recent_lone(rb->bmap, NULL,
+                                              hybrid_block_pages(rb));
+    return 0;
+}
+
+static int hybrid_dirty_add_lone(RAMBlock *rb, void *opaque)
+{
+    hybrid_recent_lone(rb->bmap, rb->hybrid->recent, hybrid_block_pages(rb));
+    return 0;
+}
+
+bool hybrid_defer_recent(void)
+{
+    HybridDefer *d = &hybrid_defer;
+    HybridFound found = { .recent = true };
+    int64_t cost_us = 0;
+    unsigned n;
+
+    if (!d->threshold) {
+        return false;
+    }
+    WITH_RCU_READ_LOCK_GUARD() {
+        foreach_not_ignored_block(hybrid_recent_alloc, NULL);
+    }
+    /* With much memory a look takes long, and so close ones say nothing */
+    for (n = 0; n < HYBRID_RECENT_SAMPLES && cost_us < HYBRID_RECENT_US; n++) {
+        g_usleep(HYBRID_RECENT_US);
+        cost_us = hybrid_defer_look(&found);
+    }
+    trace_hybrid_recent(n, found.fresh, hybrid_defer_each(hybrid_recent_count),
+                        cost_us);
+    return true;
+}
+
+void hybrid_defer_recent_choose(void)
+{
+    uint64_t found = hybrid_defer_each(hybrid_recent_count), lone;
+
+    if (found > HYBRID_RECENT_MAX) {
+        hybrid_defer_each(hybrid_recent_only_lone);
+    }
+    lone = hybrid_defer_each(hybrid_dirty_count_lone);
+    if (lone <= HYBRID_RECENT_MAX) {
+        hybrid_defer_each(hybrid_dirty_add_lone);
+    }
+    trace_hybrid_recent_chosen(found, lone,
+                               hybrid_defer_each(hybrid_recent_count));
 }
 
 int64_t hybrid_defer_merge(RAMBlock *rb)
@@ -284,18 +389,6 @@ static int hybrid_hot_defer_block(RAMBlock *rb, void *opaque)
                      hybrid_block_pages(rb), hybrid_block_ratio(rb),
                      hybrid_defer.threshold);
     return 0;
-}
-
-static uint64_t hybrid_defer_each(RAMBlockIterFunc *func)
-{
-    uint64_t sum = 0;
-
-    if (hybrid_defer.threshold) {
-        QEMU_LOCK_GUARD(ram_bitmap_mutex());
-        RCU_READ_LOCK_GUARD();
-        foreach_not_ignored_block(func, &sum);
-    }
-    return sum;
 }
 
 uint64_t hybrid_defer_deferred(void)

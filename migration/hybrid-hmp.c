@@ -121,9 +121,10 @@ static void print_push(Monitor *mon, const MigrationHybridPush *push)
                    MigrationHybridPushPolicy_str(push->policy),
                    push->remaining_pages, push->faults, push->hits,
                    push->late, push->hit_ratio);
-    monitor_printf(mon, "hybrid push order: %" PRIu64 " bubble, %" PRIu64
-                   " heat, %" PRIu64 " rest; %" PRIu64 " pivots, %" PRIu64
-                   " merged, %" PRIu64 " retired, window %" PRIu32 "\n",
+    monitor_printf(mon, "hybrid push order: %" PRIu64 " recent, %" PRIu64
+                   " bubble, %" PRIu64 " heat, %" PRIu64 " rest; %" PRIu64
+                   " pivots, %" PRIu64 " merged, %" PRIu64
+                   " retired, window %" PRIu32 "\n", push->recent_pages,
                    push->bubble_pages, push->heat_pages, push->rest_pages,
                    push->pivots_begun, push->pivots_merged,
                    push->pivots_retired, push->window);

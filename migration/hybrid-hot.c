@@ -225,6 +225,33 @@ int64_t hybrid_hot_merge(unsigned long *bmap, unsigned long *deferred,
     return change;
 }
 
+void hybrid_recent_add(unsigned long *once, unsigned long *recent,
+                       const unsigned long *fresh, size_t pages)
+{
+    for (size_t w = 0; w < words_of(pages); w++) {
+        recent[w] |= once[w] & fresh[w];
+        once[w] |= fresh[w];
+    }
+}
+
+uint64_t hybrid_recent_lone(const unsigned long *map, unsigned long *lone,
+                            size_t pages)
+{
+    uint64_t sum = 0;
+
+    for (size_t w = 0; w < words_of(pages); w++) {
+        uint64_t here = count_word(map[w]);
+
+        if (here && here <= HYBRID_RECENT_FEW) {
+            sum += here;
+            if (lone) {
+                lone[w] |= map[w];
+            }
+        }
+    }
+    return sum;
+}
+
 typedef struct {
     const HybridHeat *heat;
     unsigned k;

@@ -114,6 +114,27 @@ uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
                           unsigned ratio, unsigned k);
 
 /*
+ * The last milliseconds before the switch are looked at in short samples, one
+ * of which has found @fresh: what two of them have found goes to @recent.
+ * These pages the guest writes all the time (its kernel's own data, stacks, a
+ * tight loop), so it will fault on them before it does anything else.  A
+ * program that walks over a large set dirties other pages in each sample;
+ * the samples of seconds cannot tell these from those.  @once and @recent
+ * are empty at first.
+ */
+void hybrid_recent_add(unsigned long *once, unsigned long *recent,
+                       const unsigned long *fresh, size_t pages);
+
+/*
+ * The pages of @map that stand alone: of 64 pages at most HYBRID_RECENT_FEW
+ * are in it.  A kernel's data is like that, the set that a program works on is
+ * not.  They are added to @lone, if it is not NULL; returns their number.
+ */
+#define HYBRID_RECENT_FEW 16
+uint64_t hybrid_recent_lone(const unsigned long *map, unsigned long *lone,
+                            size_t pages);
+
+/*
  * The order in which the first round goes through the chunks: each once, and
  * at any time spread evenly over memory (multiples of the golden ratio, as in
  * D. Knuth, "The Art of Computer Programming", vol. 3, 6.4).  In the order of

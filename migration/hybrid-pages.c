@@ -34,6 +34,8 @@ void hybrid_block_free(RAMBlock *rb)
         g_free(hb->deferred);
         g_free(hb->pending);
         g_free(hb->fresh);
+        g_free(hb->once);
+        g_free(hb->recent);
         hybrid_heat_destroy(&hb->heat);
         g_free(hb);
     }

@@ -27,6 +27,8 @@ typedef struct HybridBlock {
     unsigned long *pending;
     unsigned long *fresh;       /* what a sample has found, else all zero */
     HybridHeat heat;
+    unsigned long *once;        /* see hybrid_recent_add(); NULL: not known */
+    unsigned long *recent;
 } HybridBlock;
 
 /* BQL held: blocks can neither come nor go during a migration */
@@ -52,6 +54,20 @@ void hybrid_defer_begin(unsigned threshold);
  */
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
                          uint64_t *fresh);
+
+/*
+ * The switch to post-copy is next: look closely at what the guest writes now.
+ * Takes some milliseconds.  True if it did: RAM has to be synced again.
+ */
+bool hybrid_defer_recent(void);
+
+/*
+ * Then: choose what is pushed first.  What the guest wrote in two looks; if
+ * these are many, it is a program that goes round a set within the time of all
+ * looks, and only those that stand alone are chosen.  And all dirty pages that
+ * stand alone, unless they are many: a program that writes all over its memory.
+ */
+void hybrid_defer_recent_choose(void);
 
 /*
  * The first round: where the search for the next page begins, see HybridScan.

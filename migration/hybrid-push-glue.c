@@ -21,6 +21,10 @@
 #include "hybrid-params.h"
 #include "hybrid-push.h"
 
+/* The least time in which a destination loads the state of devices */
+#define HYBRID_PUSH_LOAD_US   3000
+#define HYBRID_PUSH_EARLY_MAX 1024
+
 static struct {
     QemuMutex lock;
     HybridPush *policy;         /* from the first fault or pick on */
@@ -63,7 +67,10 @@ static void hybrid_push_begin(void)
         blocks[i].dirty = rb->bmap;
         blocks[i].pages = rb->used_length >> qemu_target_page_bits();
         blocks[i].ratio = qemu_ram_pagesize(rb) >> qemu_target_page_bits();
-        blocks[i].heat = rb->hybrid ? rb->hybrid->heat.chunk : NULL;
+        if (rb->hybrid) {
+            blocks[i].heat = rb->hybrid->heat.chunk;
+            blocks[i].recent = rb->hybrid->recent;
+        }
     }
     push.policy = hybrid_push_new(blocks, push.blocks->len,
                                   HYBRID_HOT_CHUNK);
@@ -75,13 +82,55 @@ static bool hybrid_pushing(void)
            migrate_get_current()->state == MIGRATION_STATUS_POSTCOPY_ACTIVE;
 }
 
+/*
+ * Behind the package, before GRANT: as much as the link carries until the
+ * destination has loaded the package and said so, as it has nothing else to
+ * carry then.
+ */
+static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t found;
+    unsigned n;
+
+    QEMU_LOCK_GUARD(&push.lock);
+    if (!h->early_pages) {
+        return false;
+    }
+    if (!push.policy) {
+        hybrid_push_begin();
+    }
+    if (!hybrid_push_next_recent(push.policy, &n, &found)) {
+        h->early_pages = 0;
+        return false;
+    }
+    *block = g_array_index(push.blocks, RAMBlock *, n);
+    *page = found;
+    h->early_pages -= MIN(h->early_pages, qemu_ram_pagesize(*block) >>
+                                          qemu_target_page_bits());
+    return true;
+}
+
+void hybrid_push_early_begin(void)
+{
+    HybridSrc *h = &hybrid_src;
+    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
+    int64_t us = HYBRID_PUSH_LOAD_US + 2 * MAX(0, hybrid_rtt_one_way(&h->rtt));
+
+    h->early_pages = 0;
+    if (migrate_hybrid_push_policy() == MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) {
+        h->early_pages = MIN(HYBRID_PUSH_EARLY_MAX, bandwidth * us / 1000000 /
+                                                    qemu_target_page_size());
+    }
+}
+
 bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
 {
     uint64_t found;
     unsigned n;
 
     if (hybrid_src_requests_only()) {
-        return false;
+        return hybrid_push_pick_early(block, page);
     }
     if (!hybrid_pushing()) {
         if (hybrid_src.active) {
@@ -150,6 +199,7 @@ MigrationHybridPush *hybrid_push_info(void)
     info->late = s.late;
     info->hits = s.hits;
     info->hit_ratio = s.hit_percent;
+    info->recent_pages = s.picked[HYBRID_PUSH_RECENT];
     info->bubble_pages = s.picked[HYBRID_PUSH_BUBBLE];
     info->heat_pages = s.picked[HYBRID_PUSH_HEAT];
     info->rest_pages = s.picked[HYBRID_PUSH_REST];

@@ -42,6 +42,8 @@ struct HybridPush {
     Bubble bubbles[HYBRID_PUSH_PIVOTS];
     GArray *chunks;             /* of Chunk, the hottest first */
     unsigned chunk;             /* those before have been looked through */
+    unsigned recent_block;      /* the same */
+    uint64_t recent_page;
     unsigned rest_block;        /* where the address order stands */
     uint64_t rest_page;
     uint32_t hit_ratio;
@@ -373,6 +375,51 @@ static bool push_pick_bubble(HybridPush *p, unsigned *block, uint64_t *page,
 
 /* ---- what nobody has asked for ---- */
 
+/* First target page from @from on that is dirty and recent, or b->pages */
+static uint64_t next_recent(const HybridPushBlock *b, uint64_t from)
+{
+    while (b->recent && from < b->pages) {
+        unsigned long word = b->dirty[from / WORD_BITS] &
+                             b->recent[from / WORD_BITS];
+
+        word >>= from % WORD_BITS;
+        if (word) {
+            return MIN(from + __builtin_ctzl(word), b->pages);
+        }
+        from += WORD_BITS - from % WORD_BITS;
+    }
+    return b->pages;
+}
+
+/* Once through all blocks: what a recovery brings back is of another kind */
+static bool push_pick_recent(HybridPush *p, unsigned *block, uint64_t *page)
+{
+    for (; p->recent_block < p->n; p->recent_block++, p->recent_page = 0) {
+        const HybridPushBlock *mem = &p->blocks[p->recent_block];
+        uint64_t found = next_recent(mem, p->recent_page);
+
+        if (found < mem->pages) {
+            uint64_t begin = found / mem->ratio * mem->ratio;
+
+            *block = p->recent_block;
+            *page = next_dirty(mem, begin, begin + mem->ratio);
+            /* Not past it: until it is sent it is the next one again */
+            p->recent_page = found;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hybrid_push_next_recent(HybridPush *p, unsigned *block, uint64_t *page)
+{
+    if (!push_pick_recent(p, block, page)) {
+        return false;
+    }
+    p->stats.picked[HYBRID_PUSH_RECENT]++;
+    return true;
+}
+
 static bool push_pick_heat(HybridPush *p, unsigned *block, uint64_t *page)
 {
     for (; p->chunk < p->chunks->len; p->chunk++) {
@@ -420,7 +467,9 @@ HybridPushKind hybrid_push_next(HybridPush *p, unsigned *block, uint64_t *page,
 {
     HybridPushKind kind;
 
-    if (push_pick_bubble(p, block, page, now_us)) {
+    if (push_pick_recent(p, block, page)) {
+        kind = HYBRID_PUSH_RECENT;
+    } else if (push_pick_bubble(p, block, page, now_us)) {
         kind = HYBRID_PUSH_BUBBLE;
     } else if (push_pick_heat(p, block, page)) {
         kind = HYBRID_PUSH_HEAT;

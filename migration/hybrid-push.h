@@ -6,10 +6,12 @@
  * Requested pages are not the matter of this file: they always go first.  In
  * between, the policy "bubble" picks
  *
- *  1. pages of bubbles: around the addresses of recent faults (the pivots),
+ *  1. pages that were written all the time just before the switch (see
+ *     hybrid_recent_add()): the guest needs them to get anywhere;
+ *  2. pages of bubbles: around the addresses of recent faults (the pivots),
  *     outward on both sides, of all sides that which has run ahead the least;
- *  2. pages of the chunks that were written the most before the switch;
- *  3. the rest, in address order.
+ *  3. pages of the chunks that were written the most before the switch;
+ *  4. the rest, in address order.
  *
  * How far each side of a bubble runs ahead of the last hit is its window.
  *
@@ -52,6 +54,7 @@
 
 typedef enum HybridPushKind {
     HYBRID_PUSH_NONE,           /* nothing is left to be sent */
+    HYBRID_PUSH_RECENT,
     HYBRID_PUSH_BUBBLE,
     HYBRID_PUSH_HEAT,
     HYBRID_PUSH_REST,
@@ -64,6 +67,7 @@ typedef struct HybridPushBlock {
     uint64_t pages;             /* target pages */
     uint32_t ratio;             /* target pages in a host page, 1 or more */
     const uint16_t *heat;       /* per chunk, NULL: not known */
+    const unsigned long *recent; /* as dirty, NULL: not known */
 } HybridPushBlock;
 
 typedef struct HybridPushStats {
@@ -100,6 +104,12 @@ void hybrid_push_note_fault(HybridPush *p, unsigned block, uint64_t page,
  */
 HybridPushKind hybrid_push_next(HybridPush *p, unsigned *block, uint64_t *page,
                                 int64_t now_us);
+
+/*
+ * The next page of kind 1, as above, while the guest is on its way; false:
+ * there is none left.
+ */
+bool hybrid_push_next_recent(HybridPush *p, unsigned *block, uint64_t *page);
 
 void hybrid_push_stats(const HybridPush *p, HybridPushStats *stats);
 

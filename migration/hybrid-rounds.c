@@ -22,6 +22,9 @@
 /* Of the pages of a round, the part that may be sent in vain */
 #define CHEAP 0.25
 
+/* Fewer pages than that are not worth a round */
+#define COLD_MIN 32
+
 /* The largest double that may be converted to uint64_t, about 1.8e19 */
 #define MAX_U64 18446744073709549568.0
 
@@ -142,9 +145,10 @@ static bool dirtied_meanwhile(const HybridRounds *r,
 }
 
 /*
- * True if a round of all that is not hot is a clear gain.  It leaves the hot
- * pages, which are among those that are dirtied meanwhile.  @cheap: it would
- * send no more than a part of them in vain.
+ * True if a round of all that is not hot is a clear gain, or the rest of the
+ * first one, which is sent once in any case.  It leaves the hot pages, which
+ * are among those that are dirtied meanwhile.  @cheap: it would send no more
+ * than a part of them in vain.
  */
 static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
                          bool *cheap)
@@ -158,6 +162,14 @@ static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
         return false;
     }
     *cheap = dirtied - hot <= (left - hot) * CHEAP;
+    /*
+     * What the first round has left out for its neighbours' sake was never
+     * sent.  The guest may read it, its kernel's code is among it: each page
+     * that is missing after the switch may cost it a round trip.
+     */
+    if (r->rounds == 1 && *cheap && left - hot >= COLD_MIN) {
+        return true;
+    }
     after = MIN(hot + (left - hot) * MIN(1.0, us / rec->time_us),
                 MAX(hot, dirtied));
     return clear_gain(r, left, after);

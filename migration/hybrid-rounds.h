@@ -27,7 +27,9 @@
  *      the part that is dirtied again) are within max_resend percent of
  *      memory.  A round of what is not hot comes first where that is a clear
  *      gain and either the rounds converge, or no more than a quarter of it is
- *      sent in vain: if the end is the handoff, the rest can go then.
+ *      sent in vain: if the end is the handoff, the rest can go then.  What
+ *      the first round left out and is not hot was never sent: that goes
+ *      also without a clear gain.
  *
  * When the rounds end, the migration completes as pre-copy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.

@@ -258,6 +258,10 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     }
     h->completing = action == HYBRID_ACTION_COMPLETE;
     if (!h->completing) {
+        if (hybrid_defer_recent()) {
+            qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+            hybrid_defer_recent_choose();
+        }
         hybrid_discard_before_stop(s);
     }
     hybrid_flow_drain(s);

@@ -198,8 +198,8 @@ int hybrid_src_complete_iterable(MigrationState *s)
 
 /*
  * Wait for LOADED and decide.  While the destination loads the devices it
- * may touch guest memory that is not there: its requests are served, but
- * nothing is pushed, as that would only stand in GRANT's way.
+ * may touch guest memory that is not there: its requests are served.  Not
+ * more is pushed than will have left before: it would stand in GRANT's way.
  */
 static bool hybrid_src_await_loaded(MigrationState *s)
 {
@@ -218,11 +218,11 @@ static bool hybrid_src_await_loaded(MigrationState *s)
             if (h->peer_loaded) {
                 return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
             }
-            if (!ram_postcopy_requests_pending()) {
+            if (!ram_postcopy_requests_pending() && !h->early_pages) {
                 hybrid_src_wait(100);
             }
         }
-        if (ram_postcopy_requests_pending()) {
+        if (ram_postcopy_requests_pending() || h->early_pages) {
             qemu_savevm_state_iterate(s->to_dst_file, true);
         }
     }
@@ -288,6 +288,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
     }
+    hybrid_push_early_begin();
     h->requests_only = true;
     if (!qemu_savevm_send_packaged(s->to_dst_file, package->data,
                                    package->usage)) {
@@ -299,6 +300,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     }
     granted = hybrid_src_await_loaded(s);
     h->requests_only = false;
+    h->early_pages = 0;
 
     if (granted) {
         /* Before GRANT: RUNNING, which it brings, begins the next phase */

@@ -41,7 +41,8 @@ def _ends(pair, migration, policy):
 
 
 def _order(push):
-    return push['bubble-pages'] + push['heat-pages'] + push['rest-pages']
+    return sum(push[f'{kind}-pages']
+               for kind in ('recent', 'bubble', 'heat', 'rest'))
 
 
 def _bubble(logs, workload=HOT, smp=1, caps=None, **how):

@@ -380,6 +380,52 @@ static void test_scan(void)
 }
 
 /* Samples and what they cost the guest stay within the duty */
+/* What two looks have found; who goes round a large set is not among it */
+static void test_recent(void)
+{
+    enum { PAGES = 1000, WORDS = PAGES / 64 + 1 };
+    unsigned long once[WORDS] = {}, recent[WORDS] = {};
+
+    for (int look = 0; look < 5; look++) {
+        unsigned long fresh[WORDS] = {};
+
+        for (size_t p = 0; p < 100; p++) {
+            put(fresh, 200 + look * 100 + p, true);
+        }
+        put(fresh, 3, true);
+        put(fresh, 999, look % 2);
+        put(fresh, 40, look == 4);
+        hybrid_recent_add(once, recent, fresh, PAGES);
+    }
+    for (size_t p = 0; p < PAGES; p++) {
+        g_assert_true(get(recent, p) == (p == 3 || p == 999));
+        g_assert_true(get(once, p) == (p == 3 || p == 40 || p == 999 ||
+                                       (p >= 200 && p < 700)));
+    }
+}
+
+/* Up to HYBRID_RECENT_FEW pages in 64 stand alone */
+static void test_lone(void)
+{
+    unsigned long map[4] = {}, lone[4] = {};
+
+    for (size_t p = 0; p < HYBRID_RECENT_FEW; p++) {
+        put(map, 64 + p * 3, true);
+        put(map, 128 + p, true);
+    }
+    put(map, 255, true);
+    put(map, 191, true);        /* one too many in the third word */
+    g_assert_cmpuint(hybrid_recent_lone(map, NULL, 256), ==,
+                     HYBRID_RECENT_FEW + 1);
+    put(lone, 0, true);         /* stays */
+    g_assert_cmpuint(hybrid_recent_lone(map, lone, 256), ==,
+                     HYBRID_RECENT_FEW + 1);
+    g_assert_cmpuint(lone[0], ==, 1);
+    g_assert_cmpuint(lone[1], ==, map[1]);
+    g_assert_cmpuint(lone[2], ==, 0);
+    g_assert_cmpuint(lone[3], ==, map[3]);
+}
+
 static void test_sampler_duty(void)
 {
     static const uint64_t fresh[] = { 0, 100, 10000, 100000, 10000000 };
@@ -432,6 +478,8 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/hot/cools", test_cools);
     g_test_add_func("/hybrid/hot/chunks", test_chunks);
     g_test_add_func("/hybrid/hot/scan", test_scan);
+    g_test_add_func("/hybrid/hot/recent", test_recent);
+    g_test_add_func("/hybrid/hot/lone", test_lone);
     g_test_add_func("/hybrid/hot/sampler/duty", test_sampler_duty);
     g_test_add_func("/hybrid/hot/sampler/news", test_sampler_news);
     return g_test_run();

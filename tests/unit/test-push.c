@@ -15,6 +15,7 @@ typedef struct Memory {
     HybridPushBlock blocks[4];
     unsigned long *bits[4];
     uint16_t *heat[4];
+    unsigned long *recent[4];
     HybridPush *push;
     int64_t now_us;
 } Memory;
@@ -41,9 +42,10 @@ static void add_block(Memory *m, uint64_t pages, uint32_t ratio)
 
     m->bits[n] = g_new0(unsigned long, pages / WORD + 1);
     m->heat[n] = g_new0(uint16_t, pages / CHUNK + 1);
+    m->recent[n] = g_new0(unsigned long, pages / WORD + 1);
     m->blocks[n] = (HybridPushBlock) {
         .dirty = m->bits[n], .pages = pages, .ratio = ratio,
-        .heat = m->heat[n],
+        .heat = m->heat[n], .recent = m->recent[n],
     };
 }
 
@@ -58,6 +60,7 @@ static void end(Memory *m)
     for (unsigned i = 0; i < m->n; i++) {
         g_free(m->bits[i]);
         g_free(m->heat[i]);
+        g_free(m->recent[i]);
     }
 }
 
@@ -360,6 +363,52 @@ static void test_heat(void)
     end(&m);
 }
 
+static void set_recent(Memory *m, unsigned block, uint64_t page)
+{
+    m->recent[block][page / WORD] |= 1ul << page % WORD;
+}
+
+/* They go first, before heat and bubbles; a clean one does not go at all */
+static void test_recent(void)
+{
+    static const struct { unsigned block; uint64_t page; } order[] = {
+        { 0, 0 }, { 0, 64 }, { 0, 999 }, { 1, 8 }, { 1, 40 },
+    };
+    Memory m = {};
+    unsigned block;
+    uint64_t page;
+
+    add_block(&m, 1000, 1);
+    add_block(&m, 1000, 8);
+    fill(&m, 0, 0, 1000);
+    fill(&m, 1, 8, 1000);
+    m.heat[0][1] = 7;
+    set_recent(&m, 0, 0);
+    set_recent(&m, 0, 64);
+    set_recent(&m, 0, 65);
+    set(&m, 0, 65, false);
+    set_recent(&m, 0, 999);
+    set_recent(&m, 1, 7);       /* of a host page that is clean */
+    set_recent(&m, 1, 13);      /* one page of a host page: all of it */
+    set_recent(&m, 1, 15);
+    set_recent(&m, 1, 47);
+    start(&m);
+    fault(&m, 0, 500);
+    /* Before GRANT nothing else goes */
+    g_assert_true(hybrid_push_next_recent(m.push, &block, &page));
+    g_assert_cmpuint(block, ==, 0);
+    g_assert_cmpuint(page, ==, 0);
+    /* Not sent, so it is still the next one */
+    for (size_t i = 0; i < G_N_ELEMENTS(order); i++) {
+        g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_RECENT);
+        g_assert_cmpuint(block, ==, order[i].block);
+        g_assert_cmpuint(page, ==, order[i].page);
+    }
+    g_assert_false(hybrid_push_next_recent(m.push, &block, &page));
+    g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_BUBBLE);
+    end(&m);
+}
+
 /*
  * Any memory, any faults, pages that others send, pages that come back (a
  * recovery): never a clean page, never part of a host page, and in the end
@@ -381,6 +430,9 @@ static void test_property(void)
             for (uint64_t j = 0; j < m.blocks[i].pages; j++) {
                 if (g_test_rand_int_range(0, 3)) {
                     set(&m, i, j, true);
+                }
+                if (!g_test_rand_int_range(0, 20)) {
+                    set_recent(&m, i, j);
                 }
             }
             for (uint64_t c = 0; c * CHUNK < m.blocks[i].pages; c++) {
@@ -439,6 +491,7 @@ int main(int argc, char **argv)
     g_test_add_func("/push/merge", test_merge);
     g_test_add_func("/push/retire", test_retire);
     g_test_add_func("/push/heat", test_heat);
+    g_test_add_func("/push/recent", test_recent);
     g_test_add_func("/push/property", test_property);
     return g_test_run();
 }

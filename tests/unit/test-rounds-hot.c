@@ -67,6 +67,32 @@ static void test_cold_first(void)
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
 }
 
+/*
+ * A few pages that are not hot, left out for their neighbours' sake: no clear
+ * gain, but they go before the switch.  Once: what is dirtied meanwhile does
+ * not bring another round, nor do pages of which a good part would be.
+ */
+static void test_rest_of_first(void)
+{
+    HybridRoundRecord rec = first_round(22000, 20000);
+    HybridRounds r;
+
+    begin(&r, 20000, 20000);
+    end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, false);
+    rec = sim_full_round(2000, 20100);
+    rec.dirtied_pages = 20100;
+    rec.deferred_pages = rec.hot_pages = 20000;
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+
+    begin(&r, 22000, 22000);    /* all in the 82 ms that they take */
+    rec = first_round(22000, 20000);
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+
+    begin(&r, 20000, 20000);
+    rec = first_round(20020, 20000);
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+}
+
 /* A set that is hot but written slowly: the rounds converge with it */
 static void test_slow_hot(void)
 {
@@ -174,6 +200,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hybrid/rounds/hot/only-hot", test_only_hot);
     g_test_add_func("/hybrid/rounds/hot/cold-first", test_cold_first);
+    g_test_add_func("/hybrid/rounds/hot/rest-of-first", test_rest_of_first);
     g_test_add_func("/hybrid/rounds/hot/slow-hot", test_slow_hot);
     g_test_add_func("/hybrid/rounds/hot/resends", test_resends);
     g_test_add_func("/hybrid/rounds/hot/fits", test_fits);

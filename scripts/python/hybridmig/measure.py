@@ -90,7 +90,8 @@ def _push_rows(hybrid):
     if push:
         rows += [('  page requests', f'{push["faults"]} ({push["hits"]} hits, '
                   f'{push["late"]} late)'),
-                 ('  push', f'{push["policy"]}: {push["bubble-pages"]} bubble, '
+                 ('  push', f'{push["policy"]}: {push["recent-pages"]} recent, '
+                  f'{push["bubble-pages"]} bubble, '
                   f'{push["heat-pages"]} heat, {push["rest-pages"]} rest; '
                   f'{push["pivots-begun"]} pivots, '
                   f'{push["pivots-merged"]} merged, window {push["window"]}')]
