@@ -6,9 +6,9 @@
  * Which they are, and how they are put into a message.
  *
  * A page at the destination is stale when it was sent and is dirty now.  What
- * was never sent needs no discard: the destination keeps huge pages off, so
- * loading a page does not fill its neighbours' places, and drops what anything
- * else there has touched.  What was discarded and not sent again is gone.
+ * was never sent needs no discard: the destination drops what a huge page has
+ * filled with zeroes around a page that came, or what anything else there has
+ * touched.  What was discarded and not sent again is gone.
  *
  * In a message each range is two numbers, the gap behind the range before it
  * (or page 0) and the number of pages less one, each in the variable-length

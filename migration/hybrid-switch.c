@@ -223,7 +223,12 @@ static bool hybrid_src_await_loaded(MigrationState *s)
             }
         }
         if (ram_postcopy_requests_pending() || h->early_pages) {
+            uint32_t early = h->early_pages;
+
             qemu_savevm_state_iterate(s->to_dst_file, true);
+            if (h->early_pages == early) {
+                h->early_pages = 0;     /* max-postcopy-bandwidth */
+            }
         }
     }
 }

@@ -140,7 +140,7 @@ void hybrid_src_rp_end(void);
 /* A page request was queued: the handoff's wait serves it */
 void hybrid_src_kick(void);
 
-/* In the handoff's wait only requested pages are sent, nothing is pushed */
+/* In the handoff's wait: what is pushed does not come in GRANT's way */
 bool hybrid_src_requests_only(void);
 
 /* ---- bulk in flight in post-copy, at the source: hybrid-flow-glue.c ---- */

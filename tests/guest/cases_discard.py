@@ -21,6 +21,25 @@ def _stop(migration):
     return stop
 
 
+def _huge_page_advice(guest):
+    """Which of "hg" (use huge pages) and "nh" (do not) RAM has."""
+    largest, here, flags = 0, 0, set()
+    with open(f'/proc/{guest.machine.get_pid()}/smaps', encoding='ascii') as \
+            smaps:
+        for line in smaps:
+            words = line.split()
+            if words[0] == 'Size:':
+                here = int(words[1])
+            elif words[0] == 'VmFlags:' and here > largest:
+                largest, flags = here, set(words[1:])
+    return flags & {'hg', 'nh'}
+
+
+def _huge_pages_as_before(pair, before):
+    """A guest must not run on small pages for good."""
+    equal(_huge_page_advice(pair.dst), before, 'advice for huge pages')
+
+
 def _runs(pair, which):
     """Pages and placements of the destination's trace."""
     pages = runs = 0
@@ -36,6 +55,7 @@ def _runs(pair, which):
 
 def _scattered(logs, parameters=None, caps=None, cut=False, **how):
     with booted(logs, SCATTERED, **how) as pair:
+        before = _huge_page_advice(pair.src)
         migration = Migration(pair, parameters=parameters)
         for side in (migration.src_caps, migration.dst_caps):
             side.update(caps or {})
@@ -57,6 +77,7 @@ def _scattered(logs, parameters=None, caps=None, cut=False, **how):
         if not cut:
             downtime_true(migration)
         pages_add_up(migration, lost=cut)
+        _huge_pages_as_before(pair, before)
         audit(pair, 'dst')
         return stop, _runs(pair, '0')
 
@@ -94,10 +115,12 @@ def discard_recover(logs):
 def discard_none(logs):
     """Completes as precopy: all of RAM is sent before the package."""
     with booted(logs, IDLE) as pair:
+        before = _huge_page_advice(pair.src)
         migration = Migration(pair).start()
         equal(migration.wait_end(), 'completed', 'ended as')
         equal(migration.hybrid()['action'], 'complete', 'action')
         equal(_stop(migration)['discards-before'], 0, 'discards before')
+        _huge_pages_as_before(pair, before)
         audit(pair, 'dst')
 
 

@@ -45,6 +45,17 @@ def _order(push):
                for kind in ('recent', 'bubble', 'heat', 'rest'))
 
 
+def _recent(pair, push):
+    """What was chosen was pushed, but for what was requested before."""
+    with open(pair.src.trace_file, encoding='ascii') as trace:
+        chosen = [int(line.split('chosen=')[1]) for line in trace
+                  if 'hybrid_recent_chosen' in line]
+    equal(len(chosen), 1, 'how often it was chosen what goes first')
+    check(0 < push['recent-pages'] <= chosen[0] <=
+          push['recent-pages'] + push['faults'],
+          f'{chosen[0]} pages were chosen to go first: {push}')
+
+
 def _bubble(logs, workload=HOT, smp=1, caps=None, **how):
     with booted(logs, workload, smp) as pair:
         h = _ends(pair, _start(pair, 'bubble', caps, **how), 'bubble')
@@ -53,6 +64,7 @@ def _bubble(logs, workload=HOT, smp=1, caps=None, **how):
               h['pages']['on-demand'], f'{h["pages"]}, {h["push"]}')
         check(h['push']['bubble-pages'] and h['push']['rest-pages'],
               f'nothing in a bubble, or nothing else: {h["push"]}')
+        _recent(pair, h['push'])
 
 
 def push_bubble(logs):

@@ -227,7 +227,6 @@ class CellRun:
         outside = self.probe.end() if self.probe else {}
         self.record['qemu'] = cross.qemu_figures(self.migration)
         self._measure(times, until, cpu, sent, outside)
-        self._measure_page(status)
         self.record['raw'].update(
             touch=touch, others=round((host[1] - host[2]) / host[0], 3))
         self.record['status'] = status
@@ -319,13 +318,6 @@ class CellRun:
             'fault_us': thinned(latencies),
             'latency': [(rel(at), round(took, 6)) for at, took
                         in outside.get('latency', ())]}
-
-    def _measure_page(self, status):
-        """What a page took of the CPU, if all of them have crossed."""
-        pages = self.record['qemu'].get('pages')
-        if status == metrics.OK and pages:
-            self.record['figures']['page_cpu_us'] = round(
-                self.record['figures']['cpu_s'] * 1e6 / pages, 3)
 
     def _relative(self, at):
         return None if at is None else round(at - self.start, 4)

@@ -14,7 +14,8 @@ from .. import paths
 
 #: Pages to a system call: what the destination of hybrid places at once.
 RUN = 32
-PAGES = 131072
+#: Small, so that the memory of both sides is warm, see warm.py.
+PAGES = 32768
 TIMES = 5
 
 

@@ -9,9 +9,8 @@ import threading
 import time
 
 from ..net import rate_bits
+from .metrics import PAGE_BYTES
 
-#: Of a page on the wire: its header in the stream.
-PAGE_BYTES = 4096 + 8
 #: What has to pass, as a share of the rate; TCP's own headers are 4 %.
 LEAST, MOST = 0.90, 1.02
 TRIES = 3

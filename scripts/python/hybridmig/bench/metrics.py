@@ -18,6 +18,9 @@ class Metric:
         return '-' if value is None else f'{value:.{self.digits}f}'
 
 
+#: Of a page in the stream, with its header.
+PAGE_BYTES = 4096 + 8
+
 METRICS = [Metric(*row) for row in (
     ('downtime_ms', 'downtime ms', 0, 3,
      "longest silence of the guest's 1 ms tick that touches the switch, "
@@ -38,7 +41,8 @@ METRICS = [Metric(*row) for row in (
     ('cpu_s', 'CPU s', 2, 0.05,
      'CPU seconds of both QEMUs without their vCPU threads'),
     ('page_cpu_us', 'CPU us/page', 2, 0.2,
-     'that, for each page that QEMU counted, zero pages included'),
+     'that, for each page that crossed as data: bytes on the wire over '
+     f'{PAGE_BYTES}'),
     ('faults', 'faults', 0, 10,
      'page faults of the destination that had to wait for the source'),
     ('fault_p50_us', 'fault p50 us', 0, 20,
@@ -58,3 +62,12 @@ OK, WRONG, FAILED = 'ok', 'WRONG', 'failed'
 NO_CONVERGE, UNAVAILABLE = 'does not converge', 'not available in this build'
 #: From best to worst, for comparing.
 STATUSES = (OK, NO_CONVERGE, UNAVAILABLE, FAILED, WRONG)
+
+
+def derive(cell):
+    """Add the figures of a cell that follow from others."""
+    figures = cell['figures']
+    if cell['status'] == OK and figures.get('wire_mib') and \
+            figures.get('cpu_s') is not None:
+        pages = figures['wire_mib'] * 2**20 / PAGE_BYTES
+        figures['page_cpu_us'] = round(figures['cpu_s'] * 1e6 / pages, 3)

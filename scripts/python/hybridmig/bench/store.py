@@ -8,6 +8,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import json
 import os
 
+from . import metrics
+
 FORMAT = 1
 NAME = 'results.jsonl'
 #: Of the header; they have to be the same for results in one file.
@@ -47,6 +49,7 @@ class Results:
             if entry['key'] in self.keys():
                 self.duplicates.append(entry['key'])
             else:
+                metrics.derive(entry)
                 self.cells.append(entry)
         else:
             raise StoreError(f'{self.path}: entry of unknown kind {kind!r}')

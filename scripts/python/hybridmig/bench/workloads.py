@@ -25,6 +25,7 @@ class Workload:
     smp: int = 1
     share: float = 1.0      # of the guest's memory is its set
     probe: type = None      # a Probe, for what is outside the guest's program
+    least_mib: int = 0      # of guest memory, however small the link
 
     def numbers(self, link, scale):
         pages = int(link.pages * scale)
@@ -38,7 +39,7 @@ class Workload:
     def config(self, link, scale, accel='tcg', machine='pc'):
         """The guest, for this link."""
         n = self.numbers(link, scale)
-        mem = KERNEL_MIB + n['pages'] // 256 * 103 // 100
+        mem = max(KERNEL_MIB + n['pages'] // 256 * 103 // 100, self.least_mib)
         more = self.probe.guest_settings if self.probe else {}
         return GuestConfig(mem=mem, smp=self.smp, pages=n['set'], accel=accel,
                            machine=machine, workload=self.text.format(**n),
@@ -67,7 +68,7 @@ WORKLOADS = [
              'hot pages={quarter} rate=0 threads=2', smp=2),
     # Redis has its keys beside the guest's set.
     Workload('redis', 'Redis, 300 requests a second from outside', 'idle',
-             share=0.375, probe=RedisProbe),
+             share=0.375, probe=RedisProbe, least_mib=176),
     Workload('job', 'compression, its output checked', 'job', share=0.5,
              probe=JobProbe),
 ]
