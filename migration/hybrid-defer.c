@@ -329,8 +329,7 @@ bool hybrid_defer_recent(void)
         g_usleep(HYBRID_RECENT_US);
         cost_us = hybrid_defer_look(&found);
     }
-    trace_hybrid_recent(n, found.fresh, hybrid_defer_each(hybrid_recent_count),
-                        cost_us);
+    trace_hybrid_recent(n, found.fresh, cost_us);
     return true;
 }
 

@@ -251,8 +251,11 @@ static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
 static void hybrid_dst_huge_pages(bool on)
 {
     int advice = on ? QEMU_MADV_HUGEPAGE : QEMU_MADV_NOHUGEPAGE;
-
     RCU_READ_LOCK_GUARD();
+
+    if (hybrid_dst_small_pages == !on) {
+        return;
+    }
     foreach_not_ignored_block(hybrid_dst_advise, &advice);
     hybrid_dst_small_pages = !on;
 }
@@ -276,17 +279,13 @@ int hybrid_dst_drop_untouched(void)
     if (!hybrid_dst_discards) {
         return 0;
     }
-    if (!hybrid_dst_small_pages) {
-        hybrid_dst_huge_pages(false);
-    }
+    hybrid_dst_huge_pages(false);
     return hybrid_dst_drop_missing();
 }
 
 void hybrid_dst_discards_end(void)
 {
-    if (hybrid_dst_small_pages) {
-        hybrid_dst_huge_pages(true);
-    }
+    hybrid_dst_huge_pages(true);
 }
 
 uint32_t hybrid_dst_take_flags(uint32_t flags)

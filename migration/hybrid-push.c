@@ -50,20 +50,37 @@ struct HybridPush {
     HybridPushStats stats;
 };
 
-/* First dirty target page in [from, to), or @to */
-static uint64_t next_dirty(const HybridPushBlock *b, uint64_t from,
-                           uint64_t to)
+/* First target page in [from, to) that is dirty, and in @among; or @to */
+static uint64_t next_dirty_among(const HybridPushBlock *b,
+                                 const unsigned long *among, uint64_t from,
+                                 uint64_t to)
 {
     to = MIN(to, b->pages);
     while (from < to) {
-        unsigned long word = b->dirty[from / WORD_BITS] >> from % WORD_BITS;
+        unsigned long word = b->dirty[from / WORD_BITS] &
+                             among[from / WORD_BITS];
 
+        word >>= from % WORD_BITS;
         if (word) {
             return MIN(from + __builtin_ctzl(word), to);
         }
         from += WORD_BITS - from % WORD_BITS;
     }
     return to;
+}
+
+static uint64_t next_dirty(const HybridPushBlock *b, uint64_t from,
+                           uint64_t to)
+{
+    return next_dirty_among(b, b->dirty, from, to);
+}
+
+/* First dirty target page of the host page that @page, a dirty one, is in */
+static uint64_t host_page_dirty(const HybridPushBlock *b, uint64_t page)
+{
+    uint64_t begin = page / b->ratio * b->ratio;
+
+    return next_dirty(b, begin, begin + b->ratio);
 }
 
 /* Last dirty target page in [from, to), or @to */
@@ -318,7 +335,7 @@ static bool bubble_grow(HybridPush *p, Bubble *b, Side side, uint64_t *page)
         return false;
     }
     host = found / mem->ratio;
-    *page = next_dirty(mem, host * mem->ratio, (host + 1) * mem->ratio);
+    *page = host_page_dirty(mem, found);
     b->ahead[side]++;
     if (side == UP) {
         b->high = host + 1;
@@ -375,34 +392,20 @@ static bool push_pick_bubble(HybridPush *p, unsigned *block, uint64_t *page,
 
 /* ---- what nobody has asked for ---- */
 
-/* First target page from @from on that is dirty and recent, or b->pages */
-static uint64_t next_recent(const HybridPushBlock *b, uint64_t from)
-{
-    while (b->recent && from < b->pages) {
-        unsigned long word = b->dirty[from / WORD_BITS] &
-                             b->recent[from / WORD_BITS];
-
-        word >>= from % WORD_BITS;
-        if (word) {
-            return MIN(from + __builtin_ctzl(word), b->pages);
-        }
-        from += WORD_BITS - from % WORD_BITS;
-    }
-    return b->pages;
-}
-
 /* Once through all blocks: what a recovery brings back is of another kind */
 static bool push_pick_recent(HybridPush *p, unsigned *block, uint64_t *page)
 {
     for (; p->recent_block < p->n; p->recent_block++, p->recent_page = 0) {
         const HybridPushBlock *mem = &p->blocks[p->recent_block];
-        uint64_t found = next_recent(mem, p->recent_page);
+        uint64_t found;
 
+        if (!mem->recent) {
+            continue;
+        }
+        found = next_dirty_among(mem, mem->recent, p->recent_page, mem->pages);
         if (found < mem->pages) {
-            uint64_t begin = found / mem->ratio * mem->ratio;
-
             *block = p->recent_block;
-            *page = next_dirty(mem, begin, begin + mem->ratio);
+            *page = host_page_dirty(mem, found);
             /* Not past it: until it is sent it is the next one again */
             p->recent_page = found;
             return true;
@@ -431,9 +434,8 @@ static bool push_pick_heat(HybridPush *p, unsigned *block, uint64_t *page)
 
         if (found < end) {
             /* A host page may begin in the chunk before */
-            begin = found / mem->ratio * mem->ratio;
             *block = c->block;
-            *page = next_dirty(mem, begin, begin + mem->ratio);
+            *page = host_page_dirty(mem, found);
             return true;
         }
     }
@@ -448,10 +450,8 @@ static bool push_pick_rest(HybridPush *p, unsigned *block, uint64_t *page)
         uint64_t found = next_dirty(mem, p->rest_page, mem->pages);
 
         if (found < mem->pages) {
-            uint64_t begin = found / mem->ratio * mem->ratio;
-
             *block = p->rest_block;
-            *page = next_dirty(mem, begin, begin + mem->ratio);
+            *page = host_page_dirty(mem, found);
             /* Not past it: until it is sent it is the next one again */
             p->rest_page = *page;
             return true;

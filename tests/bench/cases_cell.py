@@ -10,8 +10,8 @@ from common import check, equal, has, near
 from hybridmig import paths
 from hybridmig.net import Link
 from hybridmig.runs import Run
-from hybridmig.bench import (cell, floor, links, metrics, runner, store, techniques,
-                             worklost, workloads)
+from hybridmig.bench import (cell, floor, links, metrics, runner, store,
+                             techniques, worklost, workloads)
 from hybridmig.bench import cli
 
 LINK = links.BenchLink('test', '400mbit', 16384)

@@ -18,6 +18,16 @@ static HybridRoundRecord first_round(uint64_t left, uint64_t hot)
     return rec;
 }
 
+/* A later one, of what is not hot */
+static HybridRoundRecord cold_round(uint64_t pages, uint64_t left,
+                                    uint64_t hot)
+{
+    HybridRoundRecord rec = sim_full_round(pages, left);
+
+    rec.deferred_pages = rec.hot_pages = hot;
+    return rec;
+}
+
 /* @in_50ms pages are dirtied in each 50 ms, @most in the end */
 static void begin(HybridRounds *r, uint64_t in_50ms, uint64_t most)
 {
@@ -60,10 +70,7 @@ static void test_cold_first(void)
 
     begin(&r, 15000, 20000);
     end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, false);
-    rec = sim_full_round(40000, 21000);
-    rec.dirtied_pages = 21000;
-    rec.deferred_pages = 20000;
-    rec.hot_pages = 20000;
+    rec = cold_round(40000, 21000, 20000);
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
 }
 
@@ -79,9 +86,7 @@ static void test_rest_of_first(void)
 
     begin(&r, 20000, 20000);
     end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, false);
-    rec = sim_full_round(2000, 20100);
-    rec.dirtied_pages = 20100;
-    rec.deferred_pages = rec.hot_pages = 20000;
+    rec = cold_round(2000, 20100, 20000);
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
 
     begin(&r, 22000, 22000);    /* all in the 82 ms that they take */

@@ -7,7 +7,6 @@ takes is to be seen beside it.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
-import statistics
 import subprocess
 
 from .. import paths
@@ -40,5 +39,4 @@ def measure(link, pages=PAGES, run=RUN, times=TIMES):
     spread = [row[0] for row in found]
     return {'page_cpu_us': both, 'src_us': src, 'dst_us': dst,
             'least': min(spread), 'most': max(spread),
-            'mean': round(statistics.mean(spread), 4), 'run': run,
-            'pages': pages}
+            'run': run, 'pages': pages}
