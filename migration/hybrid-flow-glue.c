@@ -21,7 +21,10 @@
 #include "hybrid-flow.h"
 #include "hybrid-tcp.h"
 
-/* A socket that holds no more than this does not delay the package */
+/*
+ * A socket that holds no more than this, or than what a round trip takes to
+ * keep the link busy, does not delay the package
+ */
 #define HYBRID_FLOW_DRAINED (4 * 4096)
 #define HYBRID_FLOW_DRAIN_STEP_US 1000
 /* The drain ends when nothing moves: what hangs is not drain's to mend */
@@ -173,18 +176,19 @@ void hybrid_flow_kick(void)
 void hybrid_flow_drain(MigrationState *s)
 {
     QEMUFile *f = s->to_dst_file;
+    double bandwidth = hybrid_rounds_bandwidth(&hybrid_src.rounds);
     int64_t moved_us = hybrid_now_us();
-    uint64_t least;
+    uint64_t least, drained;
     HybridTcp sock;
     int fd = hybrid_flow_socket(f);
 
     if (qemu_fflush(f) || !hybrid_tcp_ask(fd, &sock)) {
         return;
     }
-    trace_hybrid_flow("drain", 0, sock.rtt_us, HYBRID_FLOW_DRAINED,
-                      sock.queued);
+    drained = MAX(HYBRID_FLOW_DRAINED, bandwidth * sock.rtt_us / 1000000);
+    trace_hybrid_flow("drain", bandwidth, sock.rtt_us, drained, sock.queued);
     least = sock.queued;
-    while (sock.queued > HYBRID_FLOW_DRAINED && !qemu_file_get_error(f) &&
+    while (sock.queued > drained && !qemu_file_get_error(f) &&
            hybrid_now_us() - moved_us < HYBRID_FLOW_DRAIN_PATIENCE_US) {
         g_usleep(HYBRID_FLOW_DRAIN_STEP_US);
         if (!hybrid_tcp_ask(fd, &sock)) {
@@ -195,8 +199,7 @@ void hybrid_flow_drain(MigrationState *s)
             moved_us = hybrid_now_us();
         }
     }
-    trace_hybrid_flow("drained", 0, sock.rtt_us, HYBRID_FLOW_DRAINED,
-                      sock.queued);
+    trace_hybrid_flow("drained", bandwidth, sock.rtt_us, drained, sock.queued);
 }
 
 /* ---- destination ---- */

@@ -100,6 +100,41 @@ static void measure(HybridRounds *r, HybridRoundRecord *rec)
     }
 }
 
+/* Pages that the stop may send, 0 if unknown */
+static double fitting_pages(const HybridRounds *r)
+{
+    return r->fit_bandwidth * r->cfg.downtime_limit_us /
+           (1e6 * MAX(1, r->cfg.page_size));
+}
+
+static bool fits(const HybridRounds *r, const HybridRoundRecord *rec)
+{
+    if (!rec->remaining_pages) {
+        return true;
+    }
+    if (r->fit_bandwidth > 0.0) {
+        return rec->remaining_pages <= fitting_pages(r);
+    }
+    /* Never measured: true if this round did at least as much in the limit */
+    return data_pages(rec) >= rec->remaining_pages &&
+           rec->time_us <= r->cfg.downtime_limit_us;
+}
+
+/*
+ * Of the pages that the guest dirtied in the round, the part that was not
+ * among the @kept_out hot ones: how well these foretell what is written.
+ */
+static void measure_missed(HybridRounds *r, const HybridRoundRecord *rec)
+{
+    double dirtied = rec->dirtied_pages;
+
+    if (!rec->cut && r->kept_out && rec->dirtied_pages) {
+        double both = r->kept_out + dirtied - rec->remaining_pages;
+
+        r->missed = 1.0 - CLAMP(both, 0.0, dirtied) / dirtied;
+    }
+}
+
 /* How long a round of @pages would take, 0 if unknown */
 static double next_round_us(const HybridRounds *r,
                             const HybridRoundRecord *rec, double pages)
@@ -145,23 +180,40 @@ static bool dirtied_meanwhile(const HybridRounds *r,
 }
 
 /*
+ * True if the pages that are sent again, @further of them beside those that
+ * were and those of what is left that will be, stay within the bound.
+ */
+static bool affordable(const HybridRounds *r, const HybridRoundRecord *rec,
+                       double further)
+{
+    double sent = (double)r->pages + rec->remaining_pages;
+    double again = MAX(0.0, sent - r->total_pages) + further;
+    uint64_t data = r->total_pages - MIN(r->total_pages, r->zero_pages);
+
+    return !r->cfg.max_resend ||
+           again * 100.0 <= (double)data * r->cfg.max_resend;
+}
+
+/*
  * True if a round of all that is not hot is a clear gain, or the rest of the
- * first one, which is sent once in any case.  It leaves the hot pages, which
- * are among those that are dirtied meanwhile.  @cheap: it would send no more
- * than a part of them in vain.
+ * first one, which is sent once in any case.  It leaves the hot pages and
+ * what else is dirtied meanwhile.  @cheap: it would send no more than a part
+ * in vain, and that stays within the bound.
  */
 static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
                          bool *cheap)
 {
     double left = rec->remaining_pages;
     double hot = MIN((double)rec->hot_pages, left);
-    double us, dirtied, after;
+    double us, dirtied, in_vain, after;
 
     *cheap = false;
     if (!hot || !dirtied_meanwhile(r, rec, left - hot, &us, &dirtied)) {
         return false;
     }
-    *cheap = dirtied - hot <= (left - hot) * CHEAP;
+    in_vain = MAX(dirtied * r->missed, MAX(0.0, dirtied - hot));
+    *cheap = in_vain <= (left - hot) * CHEAP &&
+             (r->rounds == 1 || affordable(r, rec, in_vain));
     /*
      * What the first round has left out for its neighbours' sake was never
      * sent.  The guest may read it, its kernel's code is among it: each page
@@ -171,29 +223,31 @@ static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
         return true;
     }
     after = MIN(hot + (left - hot) * MIN(1.0, us / rec->time_us),
-                MAX(hot, dirtied));
+                hot + in_vain);
     return clear_gain(r, left, after);
 }
 
 /*
- * True if rounds of all that is left converge: the guest dirties clearly
- * fewer pages while they are sent, and the pages that are sent again on the
- * way are not too many.
+ * True if rounds of all that is left converge: in each the guest dirties
+ * clearly fewer pages than are sent, until the rest fits, and the pages that
+ * are sent again on the way are not too many.
  */
 static bool converges(const HybridRounds *r, const HybridRoundRecord *rec)
 {
     double left = rec->remaining_pages;
-    double us, dirtied, again;
+    double again = 0.0, us, dirtied;
 
-    if (!dirtied_meanwhile(r, rec, left, &us, &dirtied) ||
-        !clear_gain(r, left, dirtied)) {
-        return false;
-    }
-    /* A clear gain is one percent at least: no division by zero */
-    again = dirtied / left;
-    return !r->cfg.max_resend ||
-           left * again / (1.0 - again) * 100.0 <=
-           (double)r->total_pages * r->cfg.max_resend;
+    /* Each leaves one percent less at least, so this ends */
+    do {
+        if (!dirtied_meanwhile(r, rec, left, &us, &dirtied) ||
+            !clear_gain(r, left, dirtied)) {
+            return false;
+        }
+        left = dirtied;
+        again += dirtied;
+    } while (left >= 1.0 && left > fitting_pages(r));
+
+    return affordable(r, rec, again);
 }
 
 /* Pages that another full round would leave, from the last rounds only */
@@ -225,20 +279,6 @@ static double predict(const HybridRounds *r, const HybridRoundRecord *rec)
     }
     high = MAX(0.0, dirtied + slope * (next - time));
     return (low + high) / 2.0;
-}
-
-static bool fits(const HybridRounds *r, const HybridRoundRecord *rec)
-{
-    if (!rec->remaining_pages) {
-        return true;
-    }
-    if (r->fit_bandwidth > 0.0) {
-        return (double)rec->remaining_pages * r->cfg.page_size * 1e6 <=
-               r->fit_bandwidth * r->cfg.downtime_limit_us;
-    }
-    /* Never measured: true if this round did at least as much in the limit */
-    return data_pages(rec) >= rec->remaining_pages &&
-           rec->time_us <= r->cfg.downtime_limit_us;
 }
 
 static HybridReason bound_reached(const HybridRounds *r, uint64_t time_us,
@@ -330,7 +370,10 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
     rec->round = r->rounds;
     r->time_us = add_saturated(r->time_us, rec->time_us);
     r->bytes = add_saturated(r->bytes, rec->bytes);
+    r->pages = add_saturated(r->pages, rec->pages);
+    r->zero_pages = add_saturated(r->zero_pages, rec->zero_pages);
     measure(r, rec);
+    measure_missed(r, rec);
     hybrid_wset_add(&r->wset, rec->time_us, rec->dirtied_pages);
     r->predicted = predict(r, rec);
     rec->all = false;
@@ -354,6 +397,7 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
         rec->reason = why_end(r, rec);
     }
 
+    r->kept_out = rec->all ? 0 : rec->hot_pages;
     if (rec->reason == HYBRID_REASON_NONE) {
         rec->action = HYBRID_ACTION_CONTINUE;
     } else if (!requested && fits(r, rec)) {

@@ -22,14 +22,18 @@
  *      for having brought no clear gain over the minimum;
  *   5. where the page bitmap keeps hot pages out of the rounds, rule 3 is
  *      asked about two kinds of rounds.  Rounds of all that is left may go on
- *      if they converge: the guest dirties clearly fewer pages while they are
- *      sent, and the pages sent again until the end (R q / (1 - q), where q is
- *      the part that is dirtied again) are within max_resend percent of
- *      memory.  A round of what is not hot comes first where that is a clear
- *      gain and either the rounds converge, or no more than a quarter of it is
- *      sent in vain: if the end is the handoff, the rest can go then.  What
- *      the first round left out and is not hot was never sent: that goes
- *      also without a clear gain.
+ *      if they converge: in each, as D(t) below foretells them, the guest
+ *      dirties clearly fewer pages than are sent, until the rest fits, and
+ *      the pages that are sent again are within max_resend percent of those
+ *      that hold data.  These are the ones so far (all that was sent, and R,
+ *      less all there are) and what is dirtied in the rounds to come.  A
+ *      round of what is not hot comes first where that is a clear gain and
+ *      either the rounds converge, or no more than a quarter of it is sent in
+ *      vain, within the same bound: if the end is the handoff, the rest can
+ *      go then.  In vain is sent what is dirtied meanwhile and is not hot, by
+ *      the part that this was in the round before.  What the first round left
+ *      out and is not hot was never sent: that goes also without a clear
+ *      gain.
  *
  * When the rounds end, the migration completes as pre-copy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.
@@ -90,7 +94,7 @@ typedef enum {
 typedef struct HybridRoundsConfig {
     uint32_t max_rounds;        /* 0 counts as 1 */
     uint32_t min_gain;          /* percent, taken as 1 to 99 */
-    uint32_t max_resend;        /* percent of total_pages, 0: no bound */
+    uint32_t max_resend;        /* percent of pages with data, 0: no bound */
     uint64_t max_time_us;       /* 0: no bound */
     uint64_t max_bytes;         /* 0: no bound */
     uint64_t downtime_limit_us;
@@ -134,6 +138,10 @@ typedef struct HybridRounds {
     uint32_t stalled;           /* of these the last, without clear gain */
     uint64_t time_us;           /* of all rounds */
     uint64_t bytes;             /* of all rounds */
+    uint64_t pages;             /* of all rounds */
+    uint64_t zero_pages;        /* of all rounds */
+    uint64_t kept_out;          /* hot pages that are not in this round */
+    double missed;              /* of those dirtied, the part not hot before */
     uint64_t min_remaining;     /* the least that a round has left */
     HybridWset wset;            /* from samples and rounds */
     uint64_t samples;           /* 0: no page bitmap, the wset is not used */

@@ -19,9 +19,15 @@
 #include "hybrid/trace.h"
 #include "hybrid-pages.h"
 #include "hybrid-params.h"
+#include "hybrid-tcp.h"
 
-/* Round-trip probes before the settings are sent; the least one counts */
+/*
+ * Round-trip probes before the settings are sent, and how long they may take
+ * with the hello: the least round trip counts, and a long one is known well
+ * by then
+ */
 #define HYBRID_RTT_PROBES 4
+#define HYBRID_RTT_US     5000
 
 HybridSrc hybrid_src;
 
@@ -222,6 +228,8 @@ static void hybrid_src_send_settings(MigrationState *s)
 bool hybrid_src_negotiate(MigrationState *s)
 {
     HybridSrc *h = &hybrid_src;
+    HybridTcp tcp;
+    int64_t hello_us;
     Error *err = NULL;
 
     if (!h->active) {
@@ -235,6 +243,7 @@ bool hybrid_src_negotiate(MigrationState *s)
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         hybrid_src_step(HANDOFF_EV_HELLO_SENT);
     }
+    hello_us = hybrid_now_us();
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_HELLO);
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (!hybrid_src_wait_answer(HANDOFF_SRC_HELLO)) {
@@ -242,7 +251,14 @@ bool hybrid_src_negotiate(MigrationState *s)
             goto lost;
         }
     }
-    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES; n++) {
+    hybrid_rtt_sample(&h->rtt, hybrid_now_us() - hello_us);
+    if (hybrid_tcp_ask(hybrid_flow_socket(s->to_dst_file), &tcp) &&
+        tcp.delivered) {
+        /* Of the connection's own handshake, which waits for no thread */
+        hybrid_rtt_sample(&h->rtt, tcp.rtt_us);
+    }
+    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES &&
+                         hybrid_now_us() - hello_us < HYBRID_RTT_US; n++) {
         hybrid_src_probe_rtt(s, n);
     }
     if (!h->agreed) {

@@ -176,6 +176,20 @@ def floor_shown(folder):
     has(page, 'takes 4.32 us of CPU time (4.10 to 4.60), of it 1.23 at')
 
 
+def sampling_shown(folder):
+    rows = [(True, 98.0, 3.0), (False, 100.0, 1.0), (False, 100.0, 1.0),
+            (True, 96.0, 2.0)]
+    windows = [{'bitmap': bitmap, 'rate': rate, 'cpu_percent': cpu}
+               for bitmap, rate, cpu in rows]
+    faster = [{**window, 'rate': 100.0, 'cpu_percent': 1.0}
+              for window in windows]
+    entry = {'kind': 'sampling', 'workload': 'uniform',
+             'windows': windows + faster}
+    _, _, page = report_of(folder, [entry, synthetic.cell()])
+    has(page, 'uniform writer at full speed: takes 1.5 % (0.0 to 3.0)')
+    has(page, 'and 0.8 % (0.0 to 1.5) of one CPU')
+
+
 def not_results(folder):
     path = synthetic.write(folder, [synthetic.cell()])
     with open(path, 'r+b') as file:
@@ -192,5 +206,6 @@ def not_results(folder):
 
 CASES = {f'report: {case.__name__}': case for case in (
     all_right, corrupt_page, one_wrong_of_three, failed_cell, no_converge,
-    unavailable, lost_second, duplicate, disagreement_shown, busy_host, torn_line,
-    refused_link, floor_shown, not_results)}
+    unavailable, lost_second, duplicate, disagreement_shown, busy_host,
+    torn_line,
+    refused_link, floor_shown, sampling_shown, not_results)}

@@ -130,7 +130,10 @@ static void test_resends(void)
     HybridRoundRecord rec = first_round(40000, 40000);
     HybridRounds r;
 
-    /* 16800 are dirtied meanwhile, 0.42: 29000 resends, 22 % of memory */
+    /*
+     * All that is left was never sent.  16800 are dirtied meanwhile, 0.42:
+     * 28400 resends until 767 are left, which fit: 22 % of memory.
+     */
     begin(&r, 537, 40000);
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
 
@@ -141,6 +144,71 @@ static void test_resends(void)
         cfg.max_resend = percent;       /* 0: no bound */
         r.cfg = cfg;
         end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, true);
+    }
+}
+
+/* What was sent again counts, and what will be because it is dirty */
+static void test_resends_so_far(void)
+{
+    HybridRoundRecord rec;
+    HybridRounds r;
+
+    /* 10 %, and 1300 to come */
+    for (unsigned percent = 10; percent <= 12; percent += 2) {
+        begin(&r, 75, 13000);
+        r.cfg.max_resend = percent;
+        rec = sim_full_round(TOTAL, 13000);
+        rec.hot_pages = 13000;
+        if (percent == 10) {
+            end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+        } else {
+            end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, true);
+        }
+    }
+}
+
+/* The bound is a part of the pages with data */
+static void test_resends_of_data(void)
+{
+    HybridRoundRecord rec;
+    HybridRounds r;
+
+    begin(&r, 75, 13000);
+    r.cfg.max_resend = 12;
+    rec = sim_full_round(TOTAL, 13000);
+    rec.hot_pages = 13000;
+    rec.zero_pages = TOTAL / 4;
+    end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
+}
+
+/*
+ * Whether a round of what is not hot is worth it depends on how well hot
+ * pages foretell what is written: the round before has shown it.
+ */
+static void test_foretold(void)
+{
+    static const struct {
+        uint64_t left;          /* by the second round; 8000 were dirtied */
+        bool again;
+    } cases[] = {
+        { 10000, true },        /* all of them were hot */
+        { 17500, false },       /* hardly any */
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        HybridRoundRecord rec = first_round(40000, 10000);
+        HybridRounds r;
+
+        begin(&r, 800, 8000);
+        r.cfg.max_resend = 0;
+        end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, false);
+        rec = cold_round(30000, cases[i].left, 0);
+        rec.dirtied_pages = 8000;
+        /* 5000 that are not hot: 3000 or so are dirtied while they are sent */
+        rec.hot_pages = cases[i].left - 5000;
+        hybrid_rounds_end(&r, &rec);
+        g_assert_cmpint(rec.action == HYBRID_ACTION_CONTINUE && !rec.all, ==,
+                        cases[i].again);
     }
 }
 
@@ -208,6 +276,10 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/rounds/hot/rest-of-first", test_rest_of_first);
     g_test_add_func("/hybrid/rounds/hot/slow-hot", test_slow_hot);
     g_test_add_func("/hybrid/rounds/hot/resends", test_resends);
+    g_test_add_func("/hybrid/rounds/hot/resends-so-far", test_resends_so_far);
+    g_test_add_func("/hybrid/rounds/hot/resends-of-data",
+                    test_resends_of_data);
+    g_test_add_func("/hybrid/rounds/hot/foretold", test_foretold);
     g_test_add_func("/hybrid/rounds/hot/fits", test_fits);
     g_test_add_func("/hybrid/rounds/hot/hot-must-fit", test_hot_must_fit);
     g_test_add_func("/hybrid/rounds/hot/bounds", test_bounds);

@@ -3,6 +3,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import argparse
+import contextlib
 import os
 import sys
 
@@ -149,7 +150,12 @@ def main(argv=None):
             return 0
         cells = matrix.cells(args.plan, args.only, args.repeat)
         if args.list:
-            show_list(cells, args.scale)
+            with contextlib.suppress(BrokenPipeError):
+                show_list(cells, args.scale)
+                sys.stdout.flush()
+                return 0
+            # Its reader has seen enough, as "head" does.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         return run(args, cells)
     except matrix.MatrixError as exc:

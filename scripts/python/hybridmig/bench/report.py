@@ -6,8 +6,8 @@ import base64
 import html
 import os
 
-from . import (cross, links, metrics, overview, pictures, stats, tables,
-               workloads)
+from . import (cross, links, metrics, overview, pictures, sampling, stats,
+               tables, workloads)
 from .metrics import METRICS
 
 STYLE = '''
@@ -121,6 +121,7 @@ def machine_lines(results):
               f'{entry["dst_us"]:.2f} at the destination: no post-copy takes '
               'less'
               for name, entry in results.floors.items()]
+    lines += [sampling.text(entry) for entry in results.sampling.values()]
     return lines
 
 

@@ -10,7 +10,7 @@ import time
 from .. import paths
 from ..net import Link
 from ..runs import Run
-from . import (builds, drivers, floor, host, links, matrix, metrics, store,
+from . import (builds, floor, host, links, matrix, metrics, sampling, store,
                warm)
 from .cell import Cell, CellRun, unavailable
 from .techniques import BY_NAME as TECHNIQUES
@@ -72,6 +72,7 @@ class Runner:
             with Run() as run:
                 self._warm(run, todo)
                 self._floors(todo)
+                self._sampling(todo)
                 self._all(todo)
         finally:
             self.writer.close()
@@ -126,6 +127,20 @@ class Runner:
             self.say(f'link {name}: to carry and place a page takes '
                      f'{found["page_cpu_us"]:.2f} us of CPU time at least')
             self.writer.write({'kind': 'floor', 'link': name, **found})
+
+    def _sampling(self, todo):
+        """The page bitmap's cost, if what it is worth is to be seen."""
+        if not any(cell.technique == 'hybrid-no-bitmap' for cell in todo):
+            return
+        for workload in sampling.WORKLOADS:
+            if workload in self.writer.results.sampling:
+                continue
+            with Run() as run:
+                entry = {'workload': workload, 'windows': sampling.measure(
+                    run, self.binaries['qemu'], workload, self.settings.accel,
+                    self.settings.machine)}
+            self.say(sampling.text(entry))
+            self.writer.write({'kind': 'sampling', **entry})
 
     def _all(self, todo):
         clock = matrix.Clock(self.settings.scale)

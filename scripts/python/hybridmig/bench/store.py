@@ -27,6 +27,7 @@ class Results:
         self.header = {}
         self.links = {}         # name -> what its check measured last
         self.floors = {}        # name of a link -> what floor.measure() found
+        self.sampling = {}      # workload -> what sampling.measure() found
         self.cells = []
         self.duplicates = []    # keys that were there already
         self.torn = None        # the text of a last line that is not whole
@@ -45,6 +46,8 @@ class Results:
             self.links[entry['link']] = entry
         elif kind == 'floor':
             self.floors[entry['link']] = entry
+        elif kind == 'sampling':
+            self.sampling[entry['workload']] = entry
         elif kind == 'cell':
             if entry['key'] in self.keys():
                 self.duplicates.append(entry['key'])

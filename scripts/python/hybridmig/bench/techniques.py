@@ -75,6 +75,9 @@ TECHNIQUES = [
               PREEMPT),
     _hybrid('hybrid', 'hybrid, defaults'),
     _hybrid('hybrid-preempt', 'hybrid, preempt', PREEMPT),
+    # All of memory by paging: what a page costs there.
+    _hybrid('hybrid-at-once', 'hybrid, preempt, switched at once', PREEMPT,
+            'postcopy'),
     _hybrid('hybrid-one-round', 'hybrid, preempt, one round only',
             PREEMPT, max_rounds=1),
     _hybrid('hybrid-no-bitmap', 'hybrid, preempt, no page bitmap', PREEMPT,
