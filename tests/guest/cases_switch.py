@@ -244,7 +244,29 @@ def started_later(logs):
         audit(pair, 'dst')
 
 
+def long_round_trip(logs):
+    """40 ms: the hello and the handshake measure it, no probe follows."""
+    trace = ['-trace', 'loadvm_process_command_ping']
+    with booted(logs, rate='200mbit', link={'delay_ms': 20, 'queue_ms': 40},
+                dst_extra=trace) as pair:
+        migration = Migration(pair)
+        migration.start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        delay = migration.hybrid()['one-way-delay-us']
+        check(20000 <= delay <= 21000, f'one-way delay {delay} us')
+        with open(pair.dst.trace_file, encoding='utf-8') as file:
+            pings = {int(line.split()[-1], 0) for line in file
+                     if 'loadvm_process_command_ping' in line}
+        check(0x48794201 in pings, f'no hello among {pings}')
+        equal(pings & set(range(0x48795201, 0x48795205)), set(), 'probes')
+        check(migration.hybrid()['pages']['pushed'], 'nothing was pushed')
+        downtime_true(migration)
+        pages_add_up(migration)
+        audit(pair, 'dst')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     refused_at_destination, xbzrle, link_dies_completing,
     link_dies_behind_running, page_never_comes, auto_converge,
-    paused_with_bitmaps, held_back, long_downtime_limit, started_later)}
+    paused_with_bitmaps, held_back, long_downtime_limit, started_later,
+    long_round_trip)}

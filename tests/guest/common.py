@@ -48,11 +48,12 @@ def exits(guest, timeout=10):
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
            rate='400mbit', mem=160, disk=None, boot_timeout=180, extra=(),
-           dst_extra=(), **settings):
+           dst_extra=(), link=None, **settings):
     """
     A guest that runs; the logs are kept if the test fails.
 
     disk: names the image to boot, called with the Run
+    link: more arguments of Link
     """
     with Run(logs=logs) as run:
         pair = None
@@ -62,8 +63,8 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
                                  disk=disk and disk(run), extra=extra,
                                  **settings)
             pair = Pair(run, paths.built(src), paths.built(dst),
-                        config=config, rate=rate,
-                        dst_extra=dst_extra).start(boot_timeout)
+                        config=config, rate=rate, dst_extra=dst_extra,
+                        **(link or {})).start(boot_timeout)
             yield pair
         except BaseException:
             run.keep()
