@@ -10,8 +10,8 @@ from common import check, equal, has, near
 from hybridmig import paths
 from hybridmig.net import Link
 from hybridmig.runs import Run
-from hybridmig.bench import (cell, floor, links, metrics, runner, store,
-                             techniques, worklost, workloads)
+from hybridmig.bench import (cell, drivers, floor, links, metrics, runner,
+                             store, techniques, worklost, workloads)
 from hybridmig.bench import cli
 
 LINK = links.BenchLink('test', '400mbit', 16384)
@@ -106,13 +106,13 @@ def not_converging(folder):
     """Pre-copy is ended at its bound, and the guest is right at the source."""
     techniques.BY_NAME['test'] = techniques.Technique(
         'test', 'test: pre-copy with a short bound', 'qemu-base', 'precopy')
-    bounds = runner.drivers.bounds_for
-    runner.drivers.bounds_for = lambda seconds: bounds(seconds).__class__(
+    bounds = drivers.bounds_for
+    drivers.bounds_for = lambda seconds: bounds(seconds).__class__(
         4, 5, 60)
     try:
         record = _run(folder, 'test')[0]['test']
     finally:
-        runner.drivers.bounds_for = bounds
+        drivers.bounds_for = bounds
         techniques.BY_NAME.pop('test')
     equal((record['status'], record['reason']), (metrics.NO_CONVERGE, None),
           'status')
@@ -155,17 +155,17 @@ def unknown_parameter(folder):
 
 def dies(folder):
     """The destination dies: the cell failed, with a reason, and is kept."""
-    drive = runner.drivers.DRIVERS['postcopy']
+    drive = drivers.DRIVERS['postcopy']
 
     def killed(migration, bounds):
         migration.when(migration.pair.dst.kill, 'src', 'MIGRATION',
                        status='postcopy-active')
         return drive(migration, bounds.__class__(5, 5, 6))
-    runner.drivers.DRIVERS['postcopy'] = killed
+    drivers.DRIVERS['postcopy'] = killed
     try:
         record = _run(folder, 'postcopy')[0]['postcopy']
     finally:
-        runner.drivers.DRIVERS['postcopy'] = drive
+        drivers.DRIVERS['postcopy'] = drive
     equal(record['status'], metrics.FAILED, 'status')
     check(record['reason'], 'no reason')
 
