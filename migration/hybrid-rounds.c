@@ -211,7 +211,7 @@ static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
     if (!hot || !dirtied_meanwhile(r, rec, left - hot, &us, &dirtied)) {
         return false;
     }
-    in_vain = MAX(dirtied * r->missed, MAX(0.0, dirtied - hot));
+    in_vain = MAX(dirtied * r->missed, dirtied - hot);
     *cheap = in_vain <= (left - hot) * CHEAP &&
              (r->rounds == 1 || affordable(r, rec, in_vain));
     /*

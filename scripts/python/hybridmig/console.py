@@ -80,6 +80,10 @@ class Console:
         """Have listener(line) called from the console's thread."""
         self._listeners.append(listener)
 
+    def reports(self):
+        """The lines so far that say what work was done, ten a second."""
+        return [line for line in list(self.lines) if line.kind == 'tp']
+
     def close(self):
         self._wake.close()
         self._thread.join(5)

@@ -173,8 +173,7 @@ class CellRun:
         self.pair.src.ask('touch reset')
 
     def _reports(self):
-        return [line for line in list(self.pair.console.lines)
-                if line.kind == 'tp']
+        return self.pair.console.reports()
 
     def _wait_reports(self, number, timeout):
         """The window before: so many reports of the guest from now on."""

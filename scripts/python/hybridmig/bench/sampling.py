@@ -30,14 +30,9 @@ SETTLE, WINDOW = 5, 20
 ORDER = (True, False, False, True)
 
 
-def _reports(pair):
-    """[(when, operations since the report before)]."""
-    return [(line.at, line.number_of('done'))
-            for line in list(pair.console.lines) if line.kind == 'tp']
-
-
 def _wait(pair, number):
-    if not pair.console.wait(lambda: len(_reports(pair)) >= number, 120):
+    if not pair.console.wait(lambda: len(pair.console.reports()) >= number,
+                             120):
         raise TimeoutError('the guest does not report its work')
 
 
@@ -49,18 +44,18 @@ def _window(pair, bitmap):
     migration.start()
     if not migration.wait_phase('rounds'):
         raise RuntimeError('the rounds do not begin')
-    begin = len(_reports(pair)) + SETTLE
+    begin = len(pair.console.reports()) + SETTLE
     _wait(pair, begin + 1)
     cpu = observe.cpu_seconds(pair.src.machine.get_pid())
     _wait(pair, begin + WINDOW + 1)
     cpu = observe.cpu_between(cpu, observe.cpu_seconds(
         pair.src.machine.get_pid()))
-    reports = _reports(pair)[begin:begin + WINDOW + 1]
+    reports = pair.console.reports()[begin:begin + WINDOW + 1]
     migration.cancel()
     migration.wait_end()
     pair.renew_destination()
-    took = reports[-1][0] - reports[0][0]
-    done = sum(done for _, done in reports[1:])
+    took = reports[-1].at - reports[0].at
+    done = sum(line.number_of('done') for line in reports[1:])
     return {'bitmap': bitmap,
             'rate': done / cpu['vcpu'],
             'cpu_percent': cpu['migration'] * 100 / took}
@@ -78,7 +73,7 @@ def measure(run, binary, workload, accel='tcg', machine='pc', times=6):
 
 
 def costs(windows):
-    """Of each quarter of four windows: (percent of the guest's work, percent
+    """Of each four windows: (percent of the guest's work, percent
     of one CPU) that sampling took; negative if by chance it was faster."""
     found = []
     size = len(ORDER)
