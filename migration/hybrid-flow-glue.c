@@ -39,6 +39,7 @@ static struct {
     int fd;                     /* of its socket, or -1 */
     bool control;
     uint64_t stop_at;           /* sent bytes up to which nobody need look */
+    int64_t wait_until_us;      /* no room before that; 0: not known */
     int64_t traced_us;
 
     EventNotifier kick;
@@ -78,6 +79,7 @@ static void hybrid_flow_know(QEMUFile *f)
     }
     flow.file = f;
     flow.stop_at = 0;
+    flow.wait_until_us = 0;
     flow.traced_us = 0;
     flow.fd = hybrid_flow_socket(f);
     /*
@@ -122,7 +124,12 @@ bool hybrid_flow_full(QEMUFile *f)
                        sock.rtt_us);
     hybrid_flow_trace(now_us, sock.queued);
     flow.stop_at = put + hybrid_flow_budget(&flow.policy, sock.queued);
-    return flow.stop_at == put;
+    if (flow.stop_at > put) {
+        return false;
+    }
+    flow.wait_until_us = now_us + hybrid_flow_wait_us(&flow.policy,
+                                                      sock.queued);
+    return true;
 }
 
 /* Until the connection breaks, a page is requested, or time is up */
@@ -140,27 +147,29 @@ static void hybrid_flow_sleep(QEMUFile *f, int64_t us)
     qatomic_set(&flow.sleeping, true);
     smp_mb();                   /* pairs with hybrid_flow_kick() */
     if (!ram_postcopy_requests_pending() &&
-        qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0 && fds[1].revents) {
-        /* Nothing may be sent that would run into it */
-        qemu_file_set_error(f, -EIO);
+        qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0) {
+        if (fds[1].revents) {
+            /* Nothing may be sent that would run into it */
+            qemu_file_set_error(f, -EIO);
+        }
+        event_notifier_test_and_clear(&flow.kick);
     }
     qatomic_set(&flow.sleeping, false);
-    event_notifier_test_and_clear(&flow.kick);
 }
 
 void hybrid_flow_wait(QEMUFile *f)
 {
     while (!qemu_file_get_error(f) && !ram_postcopy_requests_pending()) {
-        HybridTcp sock;
+        int64_t left_us = flow.wait_until_us - hybrid_now_us();
 
         if (hybrid_push_idle()) {
             hybrid_flow_know(f);
             hybrid_flow_sleep(f, HYBRID_FLOW_IDLE_US);
+        } else if (flow.wait_until_us && left_us > 0) {
+            hybrid_flow_sleep(f, left_us);
+            flow.wait_until_us = 0;
         } else if (!hybrid_flow_full(f)) {
             break;
-        } else if (hybrid_tcp_ask(flow.fd, &sock)) {
-            hybrid_flow_sleep(f, hybrid_flow_wait_us(&flow.policy,
-                                                     sock.queued));
         }
     }
 }
@@ -214,6 +223,7 @@ void hybrid_flow_placed(uint64_t pages)
     MigrationIncomingState *mis = migration_incoming_get_current();
     HybridTcp sock;
     uint64_t before;
+    int64_t now_us;
     uint32_t bytes;
     int fd;
 
@@ -225,11 +235,15 @@ void hybrid_flow_placed(uint64_t pages)
     if (before / HYBRID_FLOW_PLACED_STEP == placed / HYBRID_FLOW_PLACED_STEP) {
         return;
     }
+    now_us = hybrid_now_us();
+    if (!hybrid_window_due(&window, now_us)) {
+        return;
+    }
     fd = hybrid_flow_socket(mis->from_src_file);
     if (!hybrid_tcp_ask(fd, &sock) || !sock.delivered) {
         return;
     }
-    bytes = hybrid_window_update(&window, hybrid_now_us(),
+    bytes = hybrid_window_update(&window, now_us,
                                  placed * qemu_target_page_size(),
                                  sock.rtt_us);
     if (bytes) {

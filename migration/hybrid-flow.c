@@ -177,12 +177,17 @@ int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued)
     return MIN(MAX(us, MIN_WAIT_US), MAX_WAIT_US);
 }
 
+bool hybrid_window_due(const HybridWindow *w, int64_t now_us)
+{
+    return !w->begin_us || now_us - w->begin_us >= WINDOW_US;
+}
+
 uint32_t hybrid_window_update(HybridWindow *w, int64_t now_us, uint64_t bytes,
                               uint64_t rtt_us)
 {
     uint64_t rate = 0, window;
 
-    if (w->begin_us && now_us - w->begin_us < WINDOW_US) {
+    if (!hybrid_window_due(w, now_us)) {
         return 0;
     }
     if (now_us - w->begin_us > (int64_t)SECOND_US) {

@@ -96,6 +96,9 @@ typedef struct HybridWindow {
     uint64_t begin_bytes;
 } HybridWindow;
 
+/* Whether hybrid_window_update() would look at what it is told */
+bool hybrid_window_due(const HybridWindow *w, int64_t now_us);
+
 /*
  * @bytes: placed so far; @rtt_us: the least round trip.  Returns the window
  * that is to be set now, 0: leave it.  At most one in 20 ms.

@@ -218,7 +218,11 @@ static void test_window(void)
     HybridWindow w = {};
     int64_t now_us = 1000000;
 
+    g_assert_true(hybrid_window_due(&w, now_us));
     g_assert_cmpuint(hybrid_window_update(&w, now_us, 0, 100), ==, 0);
+    g_assert_false(hybrid_window_due(&w, now_us));
+    g_assert_false(hybrid_window_due(&w, now_us + 19999));
+    g_assert_true(hybrid_window_due(&w, now_us + 20000));
     /* Two round trips and 4 ms: a destination that keeps up is not slowed */
     g_assert_cmpuint(window_after(&w, 1000, 100, &now_us), <, 600000);
     g_assert_cmpuint(window_after(&w, 1000, 100, &now_us), >, 500000);
