@@ -8,8 +8,8 @@ import types
 
 import synthetic
 from common import check, equal, near
-from hybridmig.bench import (cell, cross, drivers, links, matrix, observe,
-                             store, techniques, worklost)
+from hybridmig.bench import (cell, cross, drivers, links, matrix, metrics,
+                             observe, store, techniques, worklost)
 
 
 def lost_of(lost, length=20.0, start=5.0, end=9.0, noise=0.0, **how):
@@ -146,6 +146,25 @@ def faults_of_trace(folder):
     equal(observe.faults(name + '-none'), (0, []), 'of no file')
 
 
+def migration_threads(_):
+    """Threads that began and ended in between are known by the sum."""
+    before = {'all': 10.0, 'vcpu': 4.0, 'main': 5.0,
+              'threads': {'1': 5.0, '2': 4.0, '3': 1.0}}
+    after = {'all': 13.0, 'vcpu': 4.5, 'main': 5.25,
+             'threads': {'1': 5.25, '2': 4.5, '4': 0.25}}
+    used = observe.cpu_between(before, after)
+    equal(used, {'all': 3.0, 'vcpu': 0.5, 'main': 0.25, 'migration': 2.5,
+                 'begun': 2.25}, 'CPU time')
+    pages = 1024
+    wire = pages * metrics.PAGE_BYTES / 2**20
+    for technique, paging in (('hybrid-at-once', 2000), ('hybrid', None)):
+        record = synthetic.cell(technique, cpu_s=4.096, begun_s=2.048,
+                                wire_mib=wire)
+        metrics.derive(record)
+        near(record['figures']['page_cpu_us'], 4000, 0.01, 'CPU a page')
+        equal(record['figures'].get('paging_us'), paging, 'paging a page')
+
+
 def percentiles(_):
     values = list(range(1, 101))
     equal(cell.percentile(values, 50), 50, 'median')
@@ -258,5 +277,5 @@ def resumed(folder):
 CASES = {f'figures: {case.__name__}': case for case in (
     nothing_lost, one_second, several, half_speed, lost_before_start,
     never_back, late_dip, catching_up, burst, error_is_said, idle_or_short,
-    downtime_of_ticks, faults_of_trace, percentiles, disagreements,
-    link_refused, interleaved, declared, resumed)}
+    downtime_of_ticks, faults_of_trace, migration_threads, percentiles,
+    disagreements, link_refused, interleaved, declared, resumed)}

@@ -289,6 +289,7 @@ class CellRun:
             'wire_mib': sent[0] / 2**20, 'back_mib': sent[1] / 2**20,
             'lost_s': lost.lost_s if lost else None,
             'cpu_s': sum(used['migration'] for used in cpu),
+            'begun_s': sum(used['begun'] for used in cpu),
             'faults': number,
             'fault_p50_us': percentile(latencies, 50),
             'fault_p99_us': percentile(latencies, 99),

@@ -7,6 +7,7 @@ import statistics
 
 from . import links, techniques, workloads
 from .cell import Cell
+from .metrics import PAGING_TECHNIQUES
 
 QUICK_TECHNIQUES = ('non-live', 'precopy', 'postcopy', 'postcopy-preempt',
                     'first-pass-preempt', 'hybrid', 'hybrid-preempt')
@@ -15,8 +16,6 @@ ELSEWHERE_TECHNIQUES = ('non-live', 'precopy', 'postcopy-preempt',
                         'first-pass', 'first-pass-preempt', 'hybrid',
                         'hybrid-preempt')
 ELSEWHERE = ('idle-full', 'sequential', 'redis')
-#: Where CPU time is what limits: paging alone, ours beside upstream's.
-PAGING_TECHNIQUES = ('postcopy', 'postcopy-preempt', 'hybrid-at-once')
 QUICK_WORKLOADS = ('idle-full', 'sequential', 'zipf-paced')
 QUICK_SCALE = 0.25
 PLANS = ('standard', 'quick', 'all')
@@ -32,6 +31,7 @@ def _planned(plan, technique, workload, link):
         return link == first and technique in QUICK_TECHNIQUES and \
             workload in QUICK_WORKLOADS
     if plan == 'standard':
+        # Where CPU time is what limits, paging alone: ours beside upstream's
         return link == first or (
             workload in ELSEWHERE and
             (technique in ELSEWHERE_TECHNIQUES or

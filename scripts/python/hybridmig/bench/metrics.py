@@ -43,6 +43,10 @@ METRICS = [Metric(*row) for row in (
     ('page_cpu_us', 'CPU us/page', 2, 0.2,
      'that, for each page that crossed as data: bytes on the wire over '
      f'{PAGE_BYTES}'),
+    ('paging_us', 'paging us/page', 2, 0.2,
+     'the same of the threads that the migration begins alone (without the '
+     'main threads, which load devices, among others), where all memory goes '
+     'by post-copy, so that these threads carry all of it'),
     ('faults', 'faults', 0, 10,
      'page faults of the destination that had to wait for the source'),
     ('fault_p50_us', 'fault p50 us', 0, 20,
@@ -58,6 +62,9 @@ METRICS = [Metric(*row) for row in (
 )]
 BY_KEY = {metric.key: metric for metric in METRICS}
 
+#: Techniques that send all memory by post-copy.
+PAGING_TECHNIQUES = ('postcopy', 'postcopy-preempt', 'hybrid-at-once')
+
 OK, WRONG, FAILED = 'ok', 'WRONG', 'failed'
 NO_CONVERGE, UNAVAILABLE = 'does not converge', 'not available in this build'
 #: From best to worst, for comparing.
@@ -71,3 +78,6 @@ def derive(cell):
             figures.get('cpu_s') is not None:
         pages = figures['wire_mib'] * 2**20 / PAGE_BYTES
         figures['page_cpu_us'] = round(figures['cpu_s'] * 1e6 / pages, 3)
+        if figures.get('begun_s') is not None and \
+                cell['technique'] in PAGING_TECHNIQUES:
+            figures['paging_us'] = round(figures['begun_s'] * 1e6 / pages, 3)

@@ -68,7 +68,7 @@ def _times(stat):
 
 
 def cpu_seconds(pid):
-    """{"all": ..., "vcpu": ..., "main": ...} of one QEMU.
+    """{"all": ..., "vcpu": ..., "main": ..., "threads": {...}} of one QEMU.
 
     The process's sum has the threads in it that have ended; so what is not a
     vCPU is known exactly, however short a migration thread lived. vCPU threads
@@ -77,13 +77,14 @@ def cpu_seconds(pid):
     def read(path):
         with open(path, encoding='ascii', errors='replace') as stat:
             return _times(stat.read())
-    result = {'vcpu': 0.0, 'main': 0.0}
+    result = {'vcpu': 0.0, 'main': 0.0, 'threads': {}}
     folder = f'/proc/{pid}/task'
     for task in os.listdir(folder):
         try:
             name, seconds = read(f'{folder}/{task}/stat')
         except OSError:
             continue            # it has ended just now
+        result['threads'][task] = seconds
         if name.startswith('CPU '):
             result['vcpu'] += seconds
         elif task == str(pid):
@@ -93,9 +94,17 @@ def cpu_seconds(pid):
 
 
 def cpu_between(before, after):
-    """Seconds used in between, rounded to the kernel's clock ticks."""
-    used = {key: round(after[key] - before[key], 3) for key in after}
+    """Seconds used in between, rounded to the kernel's clock ticks.
+
+    "migration" is all but vCPUs; "begun" is what began in between: of a QEMU
+    that migrates, the threads of the migration.
+    """
+    used = {key: round(after[key] - before[key], 3)
+            for key in ('all', 'vcpu', 'main')}
+    old = sum(after['threads'].get(task, seconds) - seconds
+              for task, seconds in before['threads'].items())
     used['migration'] = round(used['all'] - used['vcpu'], 3)
+    used['begun'] = round(used['all'] - old, 3)
     return used
 
 

@@ -118,8 +118,8 @@ def machine_lines(results):
               f'({entry["run"]} to a system call, one UFFDIO_COPY for each '
               f'{entry["run"]}) takes {entry["page_cpu_us"]:.2f} us of CPU '
               f'time ({entry["least"]:.2f} to {entry["most"]:.2f}), of it '
-              f'{entry["dst_us"]:.2f} at the destination: no post-copy takes '
-              'less'
+              f'{entry["dst_us"]:.2f} at the destination, in a program that '
+              'does nothing else'
               for name, entry in results.floors.items()]
     lines += [sampling.text(entry) for entry in results.sampling.values()]
     return lines

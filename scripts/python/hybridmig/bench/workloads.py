@@ -39,7 +39,7 @@ class Workload:
     def config(self, link, scale, accel='tcg', machine='pc'):
         """The guest, for this link."""
         n = self.numbers(link, scale)
-        mem = max(KERNEL_MIB + n['pages'] // 256 * 103 // 100, self.least_mib)
+        mem = max(KERNEL_MIB + n['pages'] // 256 * 106 // 100, self.least_mib)
         more = self.probe.guest_settings if self.probe else {}
         return GuestConfig(mem=mem, smp=self.smp, pages=n['set'], accel=accel,
                            machine=machine, workload=self.text.format(**n),
