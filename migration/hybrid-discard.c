@@ -141,7 +141,6 @@ typedef struct HybridDrop {
     struct iovec iov[HYBRID_DROP_RANGES];
 } HybridDrop;
 
-static bool hybrid_dst_discards;    /* HYBRID_FLAG_DISCARD was agreed on */
 static bool hybrid_dst_small_pages; /* huge pages are kept off */
 
 /*
@@ -276,7 +275,7 @@ static int hybrid_dst_begin_discards(void)
 
 int hybrid_dst_drop_untouched(void)
 {
-    if (!hybrid_dst_discards) {
+    if (!hybrid_dst_took(HYBRID_FLAG_DISCARD)) {
         return 0;
     }
     hybrid_dst_huge_pages(false);
@@ -286,13 +285,6 @@ int hybrid_dst_drop_untouched(void)
 void hybrid_dst_discards_end(void)
 {
     hybrid_dst_huge_pages(true);
-}
-
-uint32_t hybrid_dst_take_flags(uint32_t flags)
-{
-    flags &= HYBRID_FLAGS;
-    hybrid_dst_discards = flags & HYBRID_FLAG_DISCARD;
-    return flags;
 }
 
 int hybrid_dst_discard(HybridMessage *m)
@@ -307,8 +299,8 @@ int hybrid_dst_discard(HybridMessage *m)
     RAMBlock *rb;
     int ret = 0;
 
-    if (!hybrid_dst_discards || (ps != POSTCOPY_INCOMING_ADVISE &&
-                                 ps != POSTCOPY_INCOMING_DISCARD)) {
+    if (!hybrid_dst_took(HYBRID_FLAG_DISCARD) ||
+        (ps != POSTCOPY_INCOMING_ADVISE && ps != POSTCOPY_INCOMING_DISCARD)) {
         error_report("Unexpected hybrid message DISCARD (state %d)", ps);
         return -EINVAL;
     }

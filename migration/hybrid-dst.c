@@ -29,6 +29,7 @@ typedef struct HybridDst {
     QemuMutex lock;             /* state, start, running_said */
     HandoffDstState state;
     bool agreed;
+    uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
     uint64_t id;                /* of the migration, from SETTINGS */
     int64_t package_us;         /* the package has come; for the trace */
     int64_t loaded_us;          /* LOADED is sent */
@@ -96,6 +97,11 @@ static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
 bool hybrid_dst_agreed(void)
 {
     return hybrid_dst.agreed;
+}
+
+bool hybrid_dst_took(uint32_t flag)
+{
+    return hybrid_dst.agreed && hybrid_dst.flags & flag;
 }
 
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
@@ -178,10 +184,10 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
     uint32_t overcommit = hybrid_msg_get_be32(in);
-    uint32_t flags = hybrid_msg_get_be32(in);
     HybridMessage out;
     Error *err = NULL;
 
+    h->flags = hybrid_msg_get_be32(in) & HYBRID_FLAGS;
     h->id = hybrid_msg_get_be64(in);
     if (hybrid_dst_reserve(mis, overcommit, &err)) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
@@ -194,7 +200,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         out = hybrid_msg_new(HYBRID_MSG_READY);
         hybrid_msg_put_be64(&out, h->memory_needed);
         hybrid_msg_put_be64(&out, h->memory_available);
-        hybrid_msg_put_be32(&out, hybrid_dst_take_flags(flags));
+        hybrid_msg_put_be32(&out, h->flags);
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }
@@ -219,7 +225,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
-    bool again;
+    bool again, recovered = false;
 
     if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
         error_report("The source recovers another migration than the one "
@@ -230,11 +236,15 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         if (h->state == HANDOFF_DST_LOADED_PAUSED ||
             h->state == HANDOFF_DST_RUNNING_PAUSED) {
             hybrid_dst_step(HANDOFF_EV_RECOVER);
+            recovered = true;
         }
         again = h->state == HANDOFF_DST_RUNNING;
         if (!hybrid_dst_step(HANDOFF_EV_GRANT)) {
             return 0;
         }
+    }
+    if (recovered) {
+        hybrid_faults_recovered(mis);
     }
     if (!again) {
         h->grant_us = hybrid_now_us();

@@ -1,6 +1,6 @@
 /*
- * Hybrid live migration, destination: how long vCPUs wait for missing pages
- * (hybrid-blocktime.h).
+ * Hybrid live migration, destination: which vCPU waits for a missing page, as
+ * the source is told, and how long (hybrid-blocktime.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,12 +12,15 @@
 #include "hw/core/cpu.h"
 #include "migration.h"
 #include "ram.h"
+#include "qemu-file.h"
 #include "hybrid-blocktime.h"
 
 static struct {
     QemuMutex lock;             /* blocktime */
     HybridBlocktime *blocktime;
     int waiting;                /* vCPUs on missing pages, atomic */
+    bool said;                  /* a VCPU, on this connection; rp_mutex */
+    uint32_t said_vcpu;
 } faults;
 
 static void __attribute__((__constructor__)) hybrid_faults_construct(void)
@@ -28,6 +31,7 @@ static void __attribute__((__constructor__)) hybrid_faults_construct(void)
 void hybrid_faults_begin(void)
 {
     QEMU_LOCK_GUARD(&faults.lock);
+    faults.said = false;
     faults.blocktime =
         hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.max_cpus);
 }
@@ -69,6 +73,36 @@ static int hybrid_faults_vcpu(uint32_t ptid)
     return -1;
 }
 
+void hybrid_faults_recovered(MigrationIncomingState *mis)
+{
+    QEMU_LOCK_GUARD(&mis->rp_mutex);
+    faults.said = false;
+}
+
+/*
+ * Tell the source who waits for what is requested next, if it is another one.
+ * The next message flushes it: the request, unless the page has come by now.
+ */
+static void hybrid_faults_say_vcpu(uint32_t vcpu)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    QEMUFile *f;
+    HybridMessage m;
+
+    if (!hybrid_dst_took(HYBRID_FLAG_VCPU)) {
+        return;
+    }
+    QEMU_LOCK_GUARD(&mis->rp_mutex);
+    f = mis->to_src_file;       /* NULL in a pause */
+    if (f && (!faults.said || vcpu != faults.said_vcpu)) {
+        m = hybrid_msg_new(HYBRID_MSG_VCPU);
+        hybrid_msg_put_be32(&m, vcpu);
+        hybrid_msg_put_to_src(f, &m);
+        faults.said_vcpu = vcpu;
+        faults.said = true;
+    }
+}
+
 void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
 {
     int vcpu;
@@ -77,6 +111,7 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
         return;
     }
     vcpu = hybrid_faults_vcpu(ptid);
+    hybrid_faults_say_vcpu(vcpu < 0 ? HYBRID_NO_VCPU : vcpu);
     if (vcpu < 0) {
         return;                 /* a device or QEMU itself */
     }

@@ -125,6 +125,7 @@ bool hybrid_flow_full(QEMUFile *f)
     hybrid_flow_trace(now_us, sock.queued);
     flow.stop_at = put + hybrid_flow_budget(&flow.policy, sock.queued);
     if (flow.stop_at > put) {
+        flow.wait_until_us = 0;
         return false;
     }
     flow.wait_until_us = now_us + hybrid_flow_wait_us(&flow.policy,

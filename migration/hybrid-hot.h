@@ -184,8 +184,8 @@ void hybrid_sampler_start(HybridSampler *s, int64_t now_us);
 bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us);
 
 /*
- * A sample took @cost_us of a CPU and found @fresh pages, of which @known were known
- * to be dirty.  Plans the next.
+ * A sample took @cost_us of a CPU and found @fresh pages, of which @known were
+ * known to be dirty.  Plans the next.
  */
 void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
                          uint64_t fresh, uint64_t known);

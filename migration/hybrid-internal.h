@@ -121,6 +121,9 @@ void hybrid_src_disarm(void);
 /* hybrid-faults.c: the destination was found to be able to take the guest */
 void hybrid_faults_begin(void);
 
+/* A new connection: who waits is to be said again */
+void hybrid_faults_recovered(MigrationIncomingState *mis);
+
 /* Puts the vCPUs' block times into STATS */
 void hybrid_faults_report(HybridMessage *m);
 
@@ -133,11 +136,13 @@ void hybrid_dst_fill_info(MigrationInfo *info);
 /* The source speaks the handoff protocol */
 bool hybrid_dst_agreed(void);
 
+/* And @flag (HYBRID_FLAG_*) is agreed on */
+bool hybrid_dst_took(uint32_t flag);
+
 /* hybrid-src.c: a round trip, behind all that was sent; migration thread */
 void hybrid_src_probe_rtt(MigrationState *s, uint32_t n);
 
-/* hybrid-discard.c, at the destination; @flags as SETTINGS offers them */
-uint32_t hybrid_dst_take_flags(uint32_t flags);
+/* hybrid-discard.c, at the destination */
 int hybrid_dst_discard(HybridMessage *m);
 /* Before LISTEN: nothing may be where a page is to be placed */
 int hybrid_dst_drop_untouched(void);
@@ -193,6 +198,8 @@ void hybrid_flow_drain(MigrationState *s);
 
 /* hybrid-push-glue.c.  A new migration */
 void hybrid_push_reset(void);
+/* @index (or HYBRID_NO_VCPU) waits for what is requested next */
+void hybrid_push_vcpu(uint32_t index);
 /* Pages that are pushed before GRANT; then await LOADED */
 void hybrid_push_early_begin(void);
 

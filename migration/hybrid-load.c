@@ -184,7 +184,7 @@ static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
     ssize_t len;
 
     do {
-        /* Set before the stream is shut down: no end of file is taken for one */
+        /* Set before the stream is shut down, whose end is not taken for one */
         if (qemu_file_get_error(run->f)) {
             return qemu_file_get_error(run->f);
         }

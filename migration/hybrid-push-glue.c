@@ -5,7 +5,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The migration thread picks with ram.c's bitmap_mutex held; the return path
- * thread brings the faults without it.  push.lock nests inside that mutex.
+ * thread brings the faults without it.  push.lock nests inside that mutex and
+ * inside hybrid_src.lock; nothing but RCU is taken inside push.lock.
  * The policy reads the bitmaps only to pick (then no other thread changes
  * them) and to see whether a requested page was sent: that may be seen a
  * moment too early or too late and only counts.
@@ -15,8 +16,10 @@
 #include "qemu/rcu.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
+#include "hw/boards.h"
 #include "migration.h"
 #include "ram.h"
+#include "hybrid/trace.h"
 #include "hybrid-pages.h"
 #include "hybrid-params.h"
 #include "hybrid-push.h"
@@ -29,6 +32,7 @@ static struct {
     QemuMutex lock;
     HybridPush *policy;         /* from the first fault or pick on */
     GArray *blocks;             /* of RAMBlock *, in the policy's order */
+    uint32_t vcpu;              /* that waits for what is requested next */
 } push;
 
 static void __attribute__((__constructor__)) hybrid_push_construct(void)
@@ -41,6 +45,7 @@ void hybrid_push_reset(void)
     QEMU_LOCK_GUARD(&push.lock);
     g_clear_pointer(&push.policy, hybrid_push_free);
     g_clear_pointer(&push.blocks, g_array_unref);
+    push.vcpu = HYBRID_NO_VCPU;
 }
 
 static int hybrid_push_add(RAMBlock *rb, void *opaque)
@@ -73,7 +78,10 @@ static void hybrid_push_begin(void)
         }
     }
     push.policy = hybrid_push_new(blocks, push.blocks->len,
-                                  HYBRID_HOT_CHUNK);
+                                  HYBRID_HOT_CHUNK,
+                                  hybrid_src.flags & HYBRID_FLAG_VCPU ?
+                                  MACHINE(qdev_get_machine())->smp.max_cpus :
+                                  0);
 }
 
 static bool hybrid_pushing(void)
@@ -167,12 +175,20 @@ void hybrid_push_fault(RAMBlock *rb, unsigned long page)
     if (!push.policy) {
         hybrid_push_begin();
     }
+    trace_hybrid_push_fault(push.vcpu, rb->idstr, page);
     for (guint i = 0; i < push.blocks->len; i++) {
         if (g_array_index(push.blocks, RAMBlock *, i) == rb) {
-            hybrid_push_note_fault(push.policy, i, page, hybrid_now_us());
+            hybrid_push_note_fault(push.policy, push.vcpu, i, page,
+                                   hybrid_now_us());
             break;
         }
     }
+}
+
+void hybrid_push_vcpu(uint32_t index)
+{
+    QEMU_LOCK_GUARD(&push.lock);
+    push.vcpu = index;
 }
 
 bool hybrid_push_idle(void)

@@ -24,9 +24,16 @@
  *
  * Either says that the guest moves along there, and the push should be
  * further ahead: the window of that side doubles.  A fault elsewhere is a
- * miss: it begins a new bubble in place of the one that had no hit for the
- * longest time.  Its windows begin with what the recent ratio of hits to
- * faults promises; under random access that is nothing.
+ * miss: it begins a new bubble.  Its windows begin with what the recent ratio
+ * of hits to faults promises; under random access that is nothing.
+ *
+ * Where it is known which vCPU waits, each has a ratio of its own, and its
+ * share of the pivots: one that reads at random neither narrows the windows
+ * of another that goes through memory in order, nor takes its pivots.  A
+ * bubble belongs to the vCPU that hit it last.  If no pivot is free, a vCPU
+ * that has its share replaces its own that had no hit for the longest time,
+ * else that of those that have more than theirs.  Hits are looked for in all
+ * bubbles: a task may move from one vCPU to another.
  *
  * What the source cannot see is a page that was there when it was touched:
  * no request comes.  So a bubble that is far enough ahead looks like one that
@@ -43,7 +50,10 @@
 #ifndef QEMU_MIGRATION_HYBRID_PUSH_H
 #define QEMU_MIGRATION_HYBRID_PUSH_H
 
-#define HYBRID_PUSH_PIVOTS 8
+/* For the guest, and for each of its vCPUs that has had faults */
+#define HYBRID_PUSH_PIVOTS      8
+#define HYBRID_PUSH_VCPU_PIVOTS 4
+#define HYBRID_PUSH_MAX_PIVOTS  64
 
 /* Host pages by which a side may run ahead of the last hit */
 #define HYBRID_PUSH_MAX_WINDOW 1024
@@ -85,18 +95,19 @@ typedef struct HybridPush HybridPush;
 
 /*
  * @blocks are copied, their bitmaps and heats must live on.  @chunk_pages:
- * target pages in a chunk of heat.
+ * target pages in a chunk of heat.  @vcpus: so many are told apart, 0: none.
  */
 HybridPush *hybrid_push_new(const HybridPushBlock *blocks, unsigned n,
-                            uint64_t chunk_pages);
+                            uint64_t chunk_pages, unsigned vcpus);
 void hybrid_push_free(HybridPush *p);
 
 /*
  * The destination has asked for target page @page of block @block, before
- * the page is sent.  @now_us: a clock that does not go backwards.
+ * the page is sent.  @vcpu: the one that waits; any other than 0 to @vcpus - 1:
+ * not known.  @now_us: a clock that does not go backwards.
  */
-void hybrid_push_note_fault(HybridPush *p, unsigned block, uint64_t page,
-                       int64_t now_us);
+void hybrid_push_note_fault(HybridPush *p, unsigned vcpu, unsigned block,
+                            uint64_t page, int64_t now_us);
 
 /*
  * The next page: the first target page still to be sent of a host page, all

@@ -410,6 +410,9 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
         case HYBRID_MSG_STATS:
             hybrid_src_stats(&m);
             break;
+        case HYBRID_MSG_VCPU:
+            hybrid_push_vcpu(hybrid_msg_get_be32(&m));
+            break;
         default:
             /* Of a newer peer; it cannot matter if we did not ask for it */
             break;

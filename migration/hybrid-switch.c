@@ -421,6 +421,7 @@ void hybrid_src_recover(MigrationState *s)
         h->rp_ended = false;
         hybrid_src_step(HANDOFF_EV_RECOVER);
     }
+    hybrid_push_vcpu(HYBRID_NO_VCPU);   /* it says so anew after GRANT */
     hybrid_src_send(s, HYBRID_MSG_GRANT);
 }
 

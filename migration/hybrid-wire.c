@@ -135,6 +135,14 @@ void hybrid_msg_put_to_dst(QEMUFile *f, HybridMessage *m)
     hybrid_msg_free(m);
 }
 
+void hybrid_msg_put_to_src(QEMUFile *f, HybridMessage *m)
+{
+    qemu_put_be16(f, HYBRID_RP_MSG);
+    qemu_put_be16(f, m->bytes->len);
+    qemu_put_buffer(f, m->bytes->data, m->bytes->len);
+    hybrid_msg_free(m);
+}
+
 int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m)
 {
     hybrid_msg_put_to_dst(f, m);
@@ -162,6 +170,8 @@ const char *hybrid_msg_str(HybridMessageKind kind)
         return "RUNNING";
     case HYBRID_MSG_STATS:
         return "STATS";
+    case HYBRID_MSG_VCPU:
+        return "VCPU";
     }
     return "unknown";
 }

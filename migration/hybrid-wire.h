@@ -39,6 +39,9 @@
  *   DISCARD   be16 length, name of a block, then ranges of its pages up to the
  *             end (see hybrid-ranges.h): they are stale, drop them.  Only
  *             with HYBRID_FLAG_DISCARD, and before the package
+ *   VCPU      be32 index of a vCPU, or HYBRID_NO_VCPU: it waits for the page
+ *             that is requested next, and for those after it until another
+ *             VCPU.  Only with HYBRID_FLAG_VCPU
  *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
  *             be64 microseconds blocked on missing pages
  *
@@ -63,10 +66,15 @@
 /*
  * Flags of SETTINGS and READY.  DISCARD: discards are DISCARD messages, which
  * may come while the guest runs; pages that were never sent are not discarded,
- * the destination sees to it that nothing is in their place.
+ * the destination sees to it that nothing is in their place.  VCPU: the
+ * destination says which vCPU waits for the pages that it requests.
  */
 #define HYBRID_FLAG_DISCARD (1u << 0)
-#define HYBRID_FLAGS        HYBRID_FLAG_DISCARD
+#define HYBRID_FLAG_VCPU    (1u << 1)
+#define HYBRID_FLAGS        (HYBRID_FLAG_DISCARD | HYBRID_FLAG_VCPU)
+
+/* No vCPU waits, or it is not known which: a device, or QEMU itself */
+#define HYBRID_NO_VCPU      UINT32_MAX
 
 typedef enum {
     HYBRID_MSG_SETTINGS = 1,
@@ -78,6 +86,7 @@ typedef enum {
     HYBRID_MSG_LOADED   = 18,
     HYBRID_MSG_RUNNING  = 19,
     HYBRID_MSG_STATS    = 20,
+    HYBRID_MSG_VCPU     = 21,
 } HybridMessageKind;
 
 /* The largest body that either side sends or accepts, in bytes */
@@ -116,6 +125,9 @@ void hybrid_msg_free(HybridMessage *m);
  */
 void hybrid_msg_put_to_dst(QEMUFile *f, HybridMessage *m);
 int hybrid_msg_send_to_dst(QEMUFile *f, HybridMessage *m);
+
+/* Destination to source, without flushing it; rp_mutex held.  Frees @m. */
+void hybrid_msg_put_to_src(QEMUFile *f, HybridMessage *m);
 
 const char *hybrid_msg_str(HybridMessageKind kind);
 

@@ -79,6 +79,30 @@ def push_bubble_smp2(logs):
     _bubble(logs, HOT + ' threads=2', 2, PREEMPT)
 
 
+def _near(faults, vcpu):
+    """How many of a vCPU's faults are near its last one, of 100."""
+    pages = [page for by, page in faults if by == vcpu]
+    check(len(pages) > 20, f'vCPU {vcpu}: {len(pages)} faults')
+    near = sum(abs(b - a) <= 64 for a, b in zip(pages, pages[1:]))
+    return near * 100 / (len(pages) - 1)
+
+
+def push_bubble_vcpus(logs):
+    """The source hears which vCPU waits: one goes in order, one does not."""
+    with booted(logs, 'apart pages=12000 threads=2', 2) as pair:
+        h = _ends(pair, _start(pair, 'bubble', PREEMPT), 'bubble')
+        with open(pair.src.trace_file, encoding='ascii') as trace:
+            faults = [(int(line.split('vcpu=')[1].split()[0]),
+                       int(line.split('page=')[1]))
+                      for line in trace if 'hybrid_push_fault ' in line]
+        equal(len(faults), h['push']['faults'], 'faults in the trace')
+        equal({by for by, _ in faults} - {-1, 0, 1}, set(), 'unknown vCPUs')
+        in_order, at_random = (_near(faults, vcpu) for vcpu in (0, 1))
+        check(in_order > at_random + 20,
+              f'near the one before: {in_order:.0f} % of the faults of the '
+              f'vCPU that goes in order, {at_random:.0f} % of the other')
+
+
 def push_bubble_random(logs):
     _bubble(logs, 'random rate=9000', caps=PREEMPT)
 
@@ -164,7 +188,7 @@ def push_on_demand_lost(logs):
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    push_bubble, push_bubble_preempt, push_bubble_smp2, push_bubble_random,
-    push_bubble_tls, push_bubble_unix, push_linear, push_linear_preempt,
-    push_on_demand_linear, push_on_demand_bubble_preempt, push_changes,
-    push_on_demand_lost)}
+    push_bubble, push_bubble_preempt, push_bubble_smp2, push_bubble_vcpus,
+    push_bubble_random, push_bubble_tls, push_bubble_unix, push_linear,
+    push_linear_preempt, push_on_demand_linear, push_on_demand_bubble_preempt,
+    push_changes, push_on_demand_lost)}

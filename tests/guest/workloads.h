@@ -144,6 +144,16 @@ static void step_moving(Worker *w)
     w->next += work_threads;
 }
 
+/* Two threads that do not touch memory alike. */
+static void step_apart(Worker *w)
+{
+    if (w->index) {
+        step_random(w);
+    } else {
+        step_hot(w);
+    }
+}
+
 static void step_job(Worker *w)
 {
     do_job(w->next % JOB_PARTS);
@@ -159,13 +169,26 @@ static const Workload workloads[] = {
     { "zipf", step_zipf, begin_zipf },  /* writes pages= pages, skew 0.99 */
     { "readmostly", step_readmostly },  /* one in 16 is a write, as random */
     { "moving", step_moving },      /* as hot, but the pages= pages move */
+    { "apart", step_apart },        /* the first thread as hot, others random */
     { "job", step_job, begin_job }, /* compresses; a page is 16 KiB of text */
 };
+
+/* Each has a CPU of its own, if there are as many. */
+static void pin(const Worker *w)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(w->index % (cpus > 0 ? cpus : 1), &set);
+    sched_setaffinity(0, sizeof(set), &set);
+}
 
 static void *worker_thread(void *opaque)
 {
     Worker *w = opaque;
 
+    pin(w);
     for (;;) {
         unsigned epoch = atomic_load(&work_epoch);
         const Workload *job;

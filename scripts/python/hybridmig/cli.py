@@ -30,9 +30,9 @@ examples:
 workloads: idle; hot pages=H rate=R (writes H pages in turn, R pages/s in all,
 0: as fast as it can); random; zipf (as random, skew 0.99); moving (as hot, the
 H pages move on by an eighth each time); read (checks any page); readmostly
-(read, one in 16 is a write as random); mix (hot, each eighth is a read); job
-(compresses 16 KiB of text a step and checks the output). All but idle take
-pages=, rate= and threads=.
+(read, one in 16 is a write as random); mix (hot, each eighth is a read); apart
+(the first thread as hot, the second as random); job (compresses 16 KiB of text
+a step and checks the output). All but idle take pages=, rate= and threads=.
 
 A phase is one of preparation, rounds[:N], state-transfer, resume, paging. An
 unpatched source has rounds, state-transfer and paging, as far as can be seen.
