@@ -4,12 +4,13 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import random
+import time
 import types
 
 import synthetic
 from common import check, equal, near
 from hybridmig.bench import (cell, cross, drivers, links, matrix, metrics,
-                             observe, store, techniques, worklost)
+                             observe, speed, store, techniques, worklost)
 
 
 def lost_of(lost, length=20.0, start=5.0, end=9.0, noise=0.0, **how):
@@ -197,6 +198,26 @@ def disagreements(_):
           'doubts when the rate before was not steady')
     equal(len(cross.doubts(figures, {**raw, 'others': 0.5})), 1,
           'doubts on a busy host')
+    for change, doubted in ((None, 0), (1.0, 0), (0.9, 0), (0.55, 1),
+                            (1.6, 1)):
+        equal(len(cross.doubts(figures, {**raw, 'speed_change': change})),
+              doubted, f'doubts when the speed changes to {change}')
+
+
+def host_speed(_):
+    """Of the host before the start and after the end; not in between."""
+    pieces = [(at / 10, 0.001) for at in range(20)]
+    pieces += [(at / 10, 0.009) for at in range(20, 40)]
+    after = [(at / 10, 0.002) for at in range(40, 45)]
+    equal(speed.change(pieces + after[:-1], 2.0, 4.0), None, 'too few')
+    near(speed.change(pieces + after, 2.0, 4.0), 0.5, 1e-9, 'change')
+    with speed.SpeedProbe() as probe:
+        deadline = time.monotonic() + 30
+        while len(probe.pieces()) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    pieces = probe.pieces()
+    check(len(pieces) >= 3, f'{len(pieces)} pieces of work in 30 s')
+    check(all(took > 0 for _, took in pieces), f'no time: {pieces}')
 
 
 def link_refused(_):
@@ -278,4 +299,4 @@ CASES = {f'figures: {case.__name__}': case for case in (
     nothing_lost, one_second, several, half_speed, lost_before_start,
     never_back, late_dip, catching_up, burst, error_is_said, idle_or_short,
     downtime_of_ticks, faults_of_trace, migration_threads, percentiles,
-    disagreements, link_refused, interleaved, declared, resumed)}
+    disagreements, host_speed, link_refused, interleaved, declared, resumed)}

@@ -150,6 +150,13 @@ def busy_host(folder):
     has(page, '1 of 3 cells were measured while others used more than 20%')
 
 
+def uneven_host(folder):
+    slowed = synthetic.cell()
+    slowed['raw']['speed_change'] = 0.55
+    _, _, page = report_of(folder, peers() + [slowed])
+    has(page, 'in 1 of 3 cells the host computed at another speed')
+
+
 def torn_line(folder):
     whole = [synthetic.cell('precopy')]
     status, printed, page = report_of(folder, whole,
@@ -207,5 +214,5 @@ def not_results(folder):
 CASES = {f'report: {case.__name__}': case for case in (
     all_right, corrupt_page, one_wrong_of_three, failed_cell, no_converge,
     unavailable, lost_second, duplicate, disagreement_shown, busy_host,
-    torn_line,
-    refused_link, floor_shown, sampling_shown, not_results)}
+    uneven_host, torn_line, refused_link, floor_shown, sampling_shown,
+    not_results)}

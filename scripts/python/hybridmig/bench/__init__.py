@@ -11,6 +11,7 @@ Layers, each using only those above it:
     drivers     how the switch happens
     worklost    guest work lost, from the series of work done
     observe     silences of the tick, CPU time, faults
+    speed       how fast the host computes meanwhile
     cross       QEMU's own figures beside those from outside
     cell        one run and its measurements
     store       results as JSON lines

@@ -16,7 +16,7 @@ from ..migrate import Migration
 from ..monitor import QmpError, QmpLost
 from ..pair import Pair
 from ..runs import Run
-from . import cross, drivers, metrics, observe, worklost
+from . import cross, drivers, metrics, observe, speed, worklost
 from .techniques import BY_NAME as TECHNIQUES
 from .workloads import BY_NAME as WORKLOADS
 from .links import BY_NAME as LINKS
@@ -100,6 +100,7 @@ class CellRun:
         self.logs = os.path.join(settings.logs, cell.key.replace('/', '_'))
         self.pair = None
         self.migration = None
+        self.speed = None       # of the host
         self.cpu = {}           # of each side, as it was read last
         self.host = None        # CPU time of all, when the window began
         self.shift = 0.0        # from QEMU's clock to the monotonic one
@@ -139,7 +140,9 @@ class CellRun:
     def _guarded(self, run):
         try:
             self._boot(run)
-            self._migrate()
+            with speed.SpeedProbe() as self.speed:
+                self._window()
+                self._migrate()
         except Exception as exc:
             self._fail(exc)
             self._audit_what_runs()
@@ -168,6 +171,8 @@ class CellRun:
         self.pair.start(timeout=120)
         if self.probe:
             self.probe.begin(self.pair)
+
+    def _window(self):
         self.host = self._host()
         self._wait_reports(WINDOW_REPORTS, 60)
         self.pair.src.ask('touch reset')
@@ -227,13 +232,21 @@ class CellRun:
         self.record['qemu'] = cross.qemu_figures(self.migration)
         self._measure(times, until, cpu, sent, outside)
         self.record['raw'].update(
-            touch=touch, others=round((host[1] - host[2]) / host[0], 3))
+            touch=touch, others=round((host[1] - host[2]) / host[0], 3),
+            **self._speed(times['end']))
         self.record['status'] = status
         self._judge(side, outside)
         self.record['flags'] = cross.disagreements(
             self.record['figures'], self.record['qemu'],
             completed=status == metrics.OK) + cross.doubts(
                 self.record['figures'], self.record['raw'])
+
+    def _speed(self, end):
+        pieces = self.speed.pieces()
+        change = speed.change(pieces, self.start, end)
+        return {'speed_change': None if change is None else round(change, 3),
+                'speed': [(self._relative(at), round(took * 1e6))
+                          for at, took in pieces]}
 
     def _times(self, status, returned):
         """Moments, on the monotonic clock."""

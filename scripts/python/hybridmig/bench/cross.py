@@ -13,6 +13,7 @@ WIRE_LESS, WIRE_MORE = 0.98, 1.12   # TCP, IP and Ethernet headers; repeats
 LOST_S, LOST_SHARE = 0.3, 0.3
 # When figures from outside are in doubt themselves.
 OTHERS_SHARE = 0.2      # of the CPUs, used by neither QEMU nor the bench
+SPEED_LEAST = 0.85      # of the host's speed before, or more than 1 / this
 ERROR_S, ERROR_SHARE = 0.25, 0.5
 
 
@@ -96,12 +97,22 @@ def disagreements(figures, qemu, completed=True):
     return [text for check in checks if (text := check(figures, qemu))]
 
 
+def uneven(raw):
+    """The host computes at another speed after than before."""
+    change = raw.get('speed_change')
+    return change is not None and \
+        not SPEED_LEAST <= change <= 1 / SPEED_LEAST
+
+
 def doubts(figures, raw):
     """Reasons not to trust the figures from outside; one line for each."""
     lines = []
     if raw['others'] > OTHERS_SHARE:
         lines.append(f'the host was busy: others used {raw["others"]:.0%} of '
                      'its CPU time')
+    if uneven(raw):
+        lines.append(f'the host computes at {raw["speed_change"]:.0%} of the '
+                     'speed before: work lost has that in it')
     lost, error = figures.get('lost_s'), raw.get('lost_error_s')
     if error is not None and error > ERROR_S + ERROR_SHARE * abs(lost):
         lines.append(f'work lost {lost:.2f} s is uncertain by {error:.2f} s: '

@@ -95,6 +95,11 @@ def warnings(results):
                      'while others used more than '
                      f'{cross.OTHERS_SHARE:.0%} of the CPU time: their times '
                      'are those of a busy machine')
+    uneven = sum(cross.uneven(cell['raw']) for cell in results.cells)
+    if uneven:
+        lines.append(f'in {uneven} of {len(results.cells)} cells the host '
+                     'computed at another speed after the migration than '
+                     'before: work lost has that in it')
     return lines
 
 
