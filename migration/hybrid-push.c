@@ -40,7 +40,7 @@ typedef struct Chunk {
 typedef struct Vcpu {
     bool seen;
     uint32_t hit_ratio;
-    unsigned pivots;            /* scratch of push_slot() */
+    unsigned pivots;            /* of push_share(), not kept up */
 } Vcpu;
 
 struct HybridPush {

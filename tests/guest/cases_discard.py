@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from common import IDLE, audit, booted, check, downtime_true, equal, \
     pages_add_up
 from hybridmig.migrate import Migration
+from hybridmig.record import trace_lines
 
 #: Writes all over its memory, faster than the link carries.
 SCATTERED = 'random pages=17000 rate=200000'
@@ -43,13 +44,12 @@ def _huge_pages_as_before(pair, before):
 def _runs(pair, which):
     """Pages and placements of the destination's trace."""
     pages = runs = 0
-    with open(pair.dst.trace_file, encoding='ascii') as trace:
-        for line in trace:
-            words = dict(word.split('=', 1) for word in line.split()
-                         if '=' in word)
-            if 'hybrid_load_placed' in line and words['zero'] == which:
-                pages += int(words['pages'])
-                runs += 1
+    for line in trace_lines(pair.dst):
+        words = dict(word.split('=', 1) for word in line.split()
+                     if '=' in word)
+        if 'hybrid_load_placed' in line and words['zero'] == which:
+            pages += int(words['pages'])
+            runs += 1
     return pages, runs
 
 

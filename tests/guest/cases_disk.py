@@ -46,7 +46,7 @@ def _files(pair):
 
 def _count(pair):
     """Files that the guest has written and synced, as it said last."""
-    lines = [line for line in pair.console.lines if line.kind == 'tp']
+    lines = pair.console.reports()
     return lines[-1].number_of('files') if lines else 0
 
 

@@ -6,6 +6,7 @@ import time
 
 from common import HOT, audit, booted, check, equal, pages_add_up
 from hybridmig.migrate import Migration
+from hybridmig.record import trace_lines
 
 #: The rounds are cut: much is left that the guest does not touch soon.
 CUT = {'hybrid-max-precopy-bytes': 20 << 20}
@@ -47,9 +48,8 @@ def _order(push):
 
 def _recent(pair, push):
     """What was chosen was pushed, but for what was requested before."""
-    with open(pair.src.trace_file, encoding='ascii') as trace:
-        chosen = [int(line.split('chosen=')[1]) for line in trace
-                  if 'hybrid_recent_chosen' in line]
+    chosen = [int(line.split('chosen=')[1]) for line in trace_lines(pair.src)
+              if 'hybrid_recent_chosen' in line]
     equal(len(chosen), 1, 'how often it was chosen what goes first')
     check(0 < push['recent-pages'] <= chosen[0] <=
           push['recent-pages'] + push['faults'],
@@ -91,10 +91,10 @@ def push_bubble_vcpus(logs):
     """The source hears which vCPU waits: one goes in order, one does not."""
     with booted(logs, 'apart pages=12000 threads=2', 2) as pair:
         h = _ends(pair, _start(pair, 'bubble', PREEMPT), 'bubble')
-        with open(pair.src.trace_file, encoding='ascii') as trace:
-            faults = [(int(line.split('vcpu=')[1].split()[0]),
-                       int(line.split('page=')[1]))
-                      for line in trace if 'hybrid_push_fault ' in line]
+        faults = [(int(line.split('vcpu=')[1].split()[0]),
+                   int(line.split('page=')[1]))
+                  for line in trace_lines(pair.src)
+                  if 'hybrid_push_fault ' in line]
         equal(len(faults), h['push']['faults'], 'faults in the trace')
         equal({by for by, _ in faults} - {-1, 0, 1}, set(), 'unknown vCPUs')
         in_order, at_random = (_near(faults, vcpu) for vcpu in (0, 1))

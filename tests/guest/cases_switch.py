@@ -11,6 +11,7 @@ from common import HOT, IDLE, audit, booted, check, downtime_true, \
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
+from hybridmig.record import trace_lines
 from proxy import REQ_PAGES, REQ_PAGES_ID, Proxy, page_request
 
 #: What Linux has if nobody changes it: a dead link is noticed after minutes.
@@ -254,9 +255,8 @@ def long_round_trip(logs):
         equal(migration.wait_end(), 'completed', 'ended as')
         delay = migration.hybrid()['one-way-delay-us']
         check(20000 <= delay <= 21000, f'one-way delay {delay} us')
-        with open(pair.dst.trace_file, encoding='utf-8') as file:
-            pings = {int(line.split()[-1], 0) for line in file
-                     if 'loadvm_process_command_ping' in line}
+        pings = {int(line.split()[-1], 0) for line in trace_lines(pair.dst)
+                 if 'loadvm_process_command_ping' in line}
         check(0x48794201 in pings, f'no hello among {pings}')
         equal(pings & set(range(0x48795201, 0x48795205)), set(), 'probes')
         check(migration.hybrid()['pages']['pushed'], 'nothing was pushed')

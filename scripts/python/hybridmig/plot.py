@@ -14,9 +14,7 @@ COLORS = {'preparation': '#d9d9d9', 'rounds': '#c6dbef',
 def throughput(pair):
     """[(seconds on time.monotonic(), pages per second, side)]."""
     points, last = [], None
-    for line in list(pair.console.lines):
-        if line.kind != 'tp':
-            continue
+    for line in pair.console.reports():
         if last is not None and line.at > last.at:
             points.append((line.at, line.number_of('done') /
                            (line.at - last.at), line.side))

@@ -117,7 +117,7 @@ class Runner:
             warm.start(run, mib)
 
     def _floors(self, todo):
-        """What a page costs at least, where CPU time is what limits."""
+        """What a page costs without QEMU, where CPU time is what limits."""
         for name in dict.fromkeys(cell.link for cell in todo):
             spec = links.BY_NAME[name]
             if not spec.warm:
@@ -125,7 +125,7 @@ class Runner:
             with Run() as run:
                 found = floor.measure(Link(run, **spec.arguments()))
             self.say(f'link {name}: to carry and place a page takes '
-                     f'{found["page_cpu_us"]:.2f} us of CPU time at least')
+                     f'{found["page_cpu_us"]:.2f} us of CPU time without QEMU')
             self.writer.write({'kind': 'floor', 'link': name, **found})
 
     def _sampling(self, todo):
