@@ -196,6 +196,16 @@ void hybrid_flow_placed(uint64_t pages);
  */
 void hybrid_flow_drain(MigrationState *s);
 
+/* hybrid-devices.c.  A new migration */
+void hybrid_devices_reset(void);
+/*
+ * The devices are saved, and while hybrid_src_requests_only() holds: send
+ * what they read.  Migration thread, without the BQL.
+ */
+void hybrid_devices_send(MigrationState *s);
+/* The next of these pages that is to be sent, if any; bitmap_mutex held */
+bool hybrid_devices_pick(RAMBlock **block, unsigned long *page);
+
 /* hybrid-push-glue.c.  A new migration */
 void hybrid_push_reset(void);
 /* @index (or HYBRID_NO_VCPU) waits for what is requested next */

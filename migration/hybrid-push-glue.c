@@ -91,9 +91,9 @@ static bool hybrid_pushing(void)
 }
 
 /*
- * Behind the package, before GRANT: as much as the link carries until the
- * destination has loaded the package and said so, as it has nothing else to
- * carry then.
+ * Ahead of the package: what the devices read.  Behind it, before GRANT: as
+ * much as the link carries until the destination has loaded the package and
+ * said so, as it has nothing else to carry then.
  */
 static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
 {
@@ -101,6 +101,9 @@ static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
     uint64_t found;
     unsigned n;
 
+    if (hybrid_devices_pick(block, page)) {
+        return true;
+    }
     QEMU_LOCK_GUARD(&push.lock);
     if (!h->early_pages) {
         return false;

@@ -72,6 +72,7 @@ void hybrid_src_reset(void)
 
     hybrid_dst_forget();
     hybrid_push_reset();
+    hybrid_devices_reset();
     QEMU_LOCK_GUARD(&h->lock);
     h->active = h->observe = h->agreed = h->peer_loaded = false;
     h->rp_ended = h->timed_out = h->received_known = false;

@@ -293,8 +293,9 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
     }
-    hybrid_push_early_begin();
     h->requests_only = true;
+    hybrid_devices_send(s);
+    hybrid_push_early_begin();
     if (!qemu_savevm_send_packaged(s->to_dst_file, package->data,
                                    package->usage)) {
         qemu_fflush(s->to_dst_file);

@@ -89,6 +89,12 @@ bool hybrid_src_completing(void);
 bool hybrid_src_agreed(void);
 
 /*
+ * A device is being saved: when it is loaded, it will read @len bytes (at
+ * most a page) of guest memory at @addr of @as; 0: none.  BQL held.
+ */
+void hybrid_src_device_reads(AddressSpace *as, hwaddr addr, hwaddr len);
+
+/*
  * Phase 3: send the package, wait until the destination has loaded it, hand
  * the guest over.  Called with the BQL, which is dropped meanwhile.  Returns
  * 0 when the guest belongs to the destination, else negative with @errp set:

@@ -6,6 +6,7 @@ from common import PATCHED, UNPATCHED, audit, booted, check, equal
 from hybridmig import measure
 from hybridmig.lan import REDIS_PORT, RedisLoad, Session
 from hybridmig.migrate import DST_CAPABILITIES, Migration
+from hybridmig.record import trace_lines
 
 KEYS = 1000
 
@@ -79,5 +80,32 @@ def redis_unpatched(logs):
     _redis_through(logs, UNPATCHED, migrate)
 
 
+def device_pages(logs):
+    """
+    The rings of a network card at work go ahead of the package: its loading
+    waits for no page.
+    """
+    with booted(logs, 'hot pages=4000 rate=6000', rate='200mbit', mem=256,
+                network=True, link={'delay_ms': 10}) as pair:
+        load = RedisLoad(pair, rate=300, keys=100).start()
+        check(load.wait_more(30), 'no requests before')
+        migration = Migration(pair)
+        migration.start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        found = load.stop()
+        equal((found['errors'], found['wrong']), (0, 0), 'errors, wrong values')
+        events = [line.split(':', 1)[1] for line in trace_lines(pair.src)]
+        ahead = [event for event in events if 'hybrid_devices ' in event]
+        equal(len(ahead), 1, 'handoffs')
+        check(int(ahead[0].split('sent=')[1]), f'nothing was sent: {ahead}')
+        begin = events.index(ahead[0])
+        end = next(i for i, event in enumerate(events)
+                   if 'hybrid_message side=src GRANT' in event)
+        check(begin < end, f'GRANT is event {end}, the devices are {begin}')
+        equal([event for event in events[begin:end]
+               if 'hybrid_push_fault ' in event], [], 'requests before GRANT')
+        audit(pair, 'dst')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    redis_hybrid, redis_unpatched)}
+    redis_hybrid, redis_unpatched, device_pages)}

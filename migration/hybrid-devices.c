@@ -1,0 +1,115 @@
+/*
+ * Hybrid live migration, source: memory that a destination reads while it
+ * loads devices.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A page that is missing when a device is loaded is requested, and LOADED
+ * waits for it, while no vCPU runs anywhere: a round trip at least for each.
+ * So a device that knows what it will read says so when it is saved, and
+ * these pages go ahead of the package.
+ *
+ * The devices are saved and the pages are sent in the same thread.
+ */
+
+#include "hybrid-internal.h"
+#include "qemu/bitops.h"
+#include "qemu/rcu.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "migration.h"
+#include "qemu-file.h"
+#include "savevm.h"
+#include "hybrid/trace.h"
+
+typedef struct HybridDevicePage {
+    RAMBlock *rb;
+    unsigned long page;         /* first of a host page */
+} HybridDevicePage;
+
+static struct {
+    GArray *pages;              /* of HybridDevicePage; NULL: none */
+    guint next;                 /* that is looked at */
+} devices;
+
+void hybrid_devices_reset(void)
+{
+    g_clear_pointer(&devices.pages, g_array_unref);
+    devices.next = 0;
+}
+
+static void hybrid_devices_add(AddressSpace *as, hwaddr addr)
+{
+    HybridDevicePage page;
+    ram_addr_t offset;
+    MemoryRegion *mr;
+    hwaddr at, len = 1;
+
+    mr = address_space_translate(as, addr, &at, &len, false,
+                                 MEMTXATTRS_UNSPECIFIED);
+    if (!memory_region_is_ram(mr)) {
+        return;
+    }
+    page.rb = qemu_ram_block_from_host((char *)memory_region_get_ram_ptr(mr) +
+                                       at, false, &offset);
+    if (!page.rb || !page.rb->bmap) {
+        return;
+    }
+    page.page = QEMU_ALIGN_DOWN(offset, qemu_ram_pagesize(page.rb)) >>
+                qemu_target_page_bits();
+    if (!devices.pages) {
+        devices.pages = g_array_new(false, false, sizeof(page));
+    }
+    g_array_append_val(devices.pages, page);
+}
+
+void hybrid_src_device_reads(AddressSpace *as, hwaddr addr, hwaddr len)
+{
+    hwaddr last = addr + len - 1;
+
+    /* 0: the guest has not set it up; an IOMMU might call that a fault */
+    if (!hybrid_src_agreed() || hybrid_src.completing || !addr || !len ||
+        hybrid_src.state != HANDOFF_SRC_STOPPED) {
+        return;
+    }
+    RCU_READ_LOCK_GUARD();
+    hybrid_devices_add(as, addr);
+    if ((addr ^ last) & qemu_target_page_mask()) {
+        hybrid_devices_add(as, last);
+    }
+}
+
+bool hybrid_devices_pick(RAMBlock **block, unsigned long *page)
+{
+    while (devices.pages && devices.next < devices.pages->len) {
+        HybridDevicePage *p = &g_array_index(devices.pages, HybridDevicePage,
+                                             devices.next++);
+        unsigned long end = p->page + (qemu_ram_pagesize(p->rb) >>
+                                       qemu_target_page_bits());
+
+        if (find_next_bit(p->rb->bmap, end, p->page) < end) {
+            *block = p->rb;
+            *page = p->page;
+            return true;
+        }
+    }
+    return false;
+}
+
+void hybrid_devices_send(MigrationState *s)
+{
+    uint64_t before = stat64_get(&hybrid_src.pages_total);
+    guint known = devices.pages ? devices.pages->len : 0;
+
+    while (devices.next < known && !qemu_file_get_error(s->to_dst_file)) {
+        guint next = devices.next;
+
+        qemu_savevm_state_iterate(s->to_dst_file, true);
+        if (devices.next == next) {
+            break;              /* max-postcopy-bandwidth: then on request */
+        }
+    }
+    trace_hybrid_devices(known, stat64_get(&hybrid_src.pages_total) - before);
+    hybrid_devices_reset();
+}
