@@ -11,7 +11,8 @@
  *     are kept off, and what they have filled dropped, where it receives them
  *   - most is discarded just before the stop, while the guest runs: the stop
  *     is left with what the guest has dirtied since and had not before
- *   - thousands of ranges fit a message, and a thousand a system call
+ *   - thousands of ranges fit a message, and a thousand a system call; where
+ *     they are more, several threads make these calls
  */
 
 #include "hybrid-internal.h"
@@ -21,6 +22,7 @@
 #include "qemu/error-report.h"
 #include "qemu/madvise.h"
 #include "qemu/rcu.h"
+#include "block/thread-pool.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
 #include "migration.h"
@@ -132,14 +134,23 @@ void hybrid_discard_before_stop(MigrationState *s)
 
 /* ---- destination ---- */
 
-#define HYBRID_DROP_RANGES 1024     /* in one system call; IOV_MAX */
+#define HYBRID_DROP_RANGES  1024    /* in one system call; IOV_MAX */
+#define HYBRID_DROP_THREADS 8       /* at most */
 
 /* Ranges of private anonymous memory that are to be dropped */
 typedef struct HybridDrop {
     unsigned n;
     size_t bytes;
+    int *failed;                /* the dropper's */
     struct iovec iov[HYBRID_DROP_RANGES];
 } HybridDrop;
+
+typedef struct HybridDropper {
+    HybridDrop *drop;           /* that is being filled, or NULL */
+    ThreadPool *pool;           /* NULL: there were few so far */
+    bool many;                  /* one was full already */
+    int failed;                 /* 0 or negative; atomic */
+} HybridDropper;
 
 static bool hybrid_dst_small_pages; /* huge pages are kept off */
 
@@ -154,7 +165,7 @@ static bool hybrid_drop_at_once(HybridDrop *drop)
     ssize_t done = -1;
     int fd;
 
-    if (unsupported) {
+    if (qatomic_read(&unsupported)) {
         return false;
     }
     fd = syscall(SYS_pidfd_open, getpid(), 0);
@@ -163,31 +174,68 @@ static bool hybrid_drop_at_once(HybridDrop *drop)
                        MADV_DONTNEED, 0u);
         close(fd);
     }
-    unsupported = done < 0;
+    if (done < 0) {
+        qatomic_set(&unsupported, true);
+    }
     return done == (ssize_t)drop->bytes;
 #else
     return false;
 #endif
 }
 
-static int hybrid_drop_flush(HybridDrop *drop)
+/* Any thread: the kernel takes such calls side by side.  Returns 0. */
+static int hybrid_drop_now(void *opaque)
 {
-    int ret = 0;
+    HybridDrop *drop = opaque;
 
-    if (drop->n && !hybrid_drop_at_once(drop)) {
-        for (unsigned i = 0; !ret && i < drop->n; i++) {
-            ret = qemu_madvise(drop->iov[i].iov_base, drop->iov[i].iov_len,
-                               QEMU_MADV_DONTNEED) ? -errno : 0;
+    if (hybrid_drop_at_once(drop)) {
+        return 0;
+    }
+    for (unsigned i = 0; i < drop->n; i++) {
+        if (qemu_madvise(drop->iov[i].iov_base, drop->iov[i].iov_len,
+                         QEMU_MADV_DONTNEED)) {
+            qatomic_set(drop->failed, -errno);
+            break;
         }
     }
-    if (ret) {
-        error_report("Discarding guest memory failed: %s", strerror(-ret));
-    }
-    drop->n = drop->bytes = 0;
-    return ret;
+    return 0;
 }
 
-static int hybrid_drop_add(HybridDrop *drop, RAMBlock *rb, uint64_t first,
+/* It is full.  The first takes less time than a thread to begin */
+static void hybrid_drop_full(HybridDropper *d)
+{
+    HybridDrop *drop = g_steal_pointer(&d->drop);
+
+    if (!d->many) {
+        d->many = true;
+        hybrid_drop_now(drop);
+        g_free(drop);
+        return;
+    }
+    if (!d->pool) {
+        d->pool = thread_pool_new();
+        thread_pool_set_max_threads(d->pool, MIN(g_get_num_processors(),
+                                                 HYBRID_DROP_THREADS));
+    }
+    thread_pool_submit(d->pool, hybrid_drop_now, drop, g_free);
+}
+
+/* All that was added is dropped; 0 or negative */
+static int hybrid_drop_end(HybridDropper *d)
+{
+    if (d->drop) {
+        hybrid_drop_now(d->drop);
+        g_clear_pointer(&d->drop, g_free);
+    }
+    g_clear_pointer(&d->pool, thread_pool_free);    /* waits for it */
+    if (d->failed) {
+        error_report("Discarding guest memory failed: %s",
+                     strerror(-d->failed));
+    }
+    return d->failed;
+}
+
+static int hybrid_drop_add(HybridDropper *d, RAMBlock *rb, uint64_t first,
                            uint64_t pages)
 {
     size_t page_size = qemu_target_page_size();
@@ -197,11 +245,18 @@ static int hybrid_drop_add(HybridDrop *drop, RAMBlock *rb, uint64_t first,
         return ram_block_discard_range(rb, first * page_size,
                                        pages * page_size);
     }
-    iov = &drop->iov[drop->n++];
+    if (!d->drop) {
+        d->drop = g_new0(HybridDrop, 1);
+        d->drop->failed = &d->failed;
+    }
+    iov = &d->drop->iov[d->drop->n++];
     iov->iov_base = rb->host + first * page_size;
     iov->iov_len = pages * page_size;
-    drop->bytes += iov->iov_len;
-    return drop->n == HYBRID_DROP_RANGES ? hybrid_drop_flush(drop) : 0;
+    d->drop->bytes += iov->iov_len;
+    if (d->drop->n == HYBRID_DROP_RANGES) {
+        hybrid_drop_full(d);
+    }
+    return 0;
 }
 
 /*
@@ -212,7 +267,7 @@ static int hybrid_drop_add(HybridDrop *drop, RAMBlock *rb, uint64_t first,
  */
 static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
 {
-    HybridDrop *drop = opaque;
+    HybridDropper *d = opaque;
     uint64_t pages = rb->postcopy_length / qemu_target_page_size();
     uint64_t first = 0, end, ranges = 0, total = 0;
     int ret = 0;
@@ -223,7 +278,7 @@ static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
             break;
         }
         end = find_next_bit(rb->receivedmap, pages, first);
-        ret = hybrid_drop_add(drop, rb, first, end - first);
+        ret = hybrid_drop_add(d, rb, first, end - first);
         total += end - first;
         ranges++;
     }
@@ -233,12 +288,13 @@ static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
 
 static int hybrid_dst_drop_missing(void)
 {
-    g_autofree HybridDrop *drop = g_new0(HybridDrop, 1);
-    int ret;
+    HybridDropper d = { 0 };
+    int ret, end;
 
     RCU_READ_LOCK_GUARD();
-    ret = foreach_not_ignored_block(hybrid_drop_missing, drop);
-    return ret ?: hybrid_drop_flush(drop);
+    ret = foreach_not_ignored_block(hybrid_drop_missing, &d);
+    end = hybrid_drop_end(&d);
+    return ret ?: end;
 }
 
 static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
@@ -290,14 +346,14 @@ void hybrid_dst_discards_end(void)
 int hybrid_dst_discard(HybridMessage *m)
 {
     PostcopyState ps = postcopy_state_get();
-    g_autofree HybridDrop *drop = g_new0(HybridDrop, 1);
     g_autofree char *name = hybrid_msg_get_text(m);
     HybridRangeReader r = {
         .data = m->bytes->data + m->pos, .size = hybrid_msg_left(m),
     };
     uint64_t first, pages, ratio, limit, total = 0, ranges = 0;
+    HybridDropper d = { 0 };
     RAMBlock *rb;
-    int ret = 0;
+    int ret = 0, end;
 
     if (!hybrid_dst_took(HYBRID_FLAG_DISCARD) ||
         (ps != POSTCOPY_INCOMING_ADVISE && ps != POSTCOPY_INCOMING_DISCARD)) {
@@ -319,7 +375,7 @@ int hybrid_dst_discard(HybridMessage *m)
             break;
         }
         bitmap_clear(rb->receivedmap, first, pages);
-        ret = hybrid_drop_add(drop, rb, first, pages);
+        ret = hybrid_drop_add(&d, rb, first, pages);
         total += pages;
         ranges++;
     }
@@ -327,7 +383,8 @@ int hybrid_dst_discard(HybridMessage *m)
         error_report("hybrid message DISCARD for block '%s' is damaged", name);
         ret = -EINVAL;
     }
-    ret = ret ?: hybrid_drop_flush(drop);
+    end = hybrid_drop_end(&d);
+    ret = ret ?: end;
     trace_hybrid_discard("dropped", rb->idstr, total, ranges, 1);
     return ret;
 }
