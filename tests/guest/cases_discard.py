@@ -2,10 +2,23 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import itertools
+import os
+
 from common import IDLE, audit, booted, check, downtime_true, equal, \
     pages_add_up
 from hybridmig.migrate import Migration
 from hybridmig.record import trace_lines
+
+MIB = 1 << 20
+
+#: What is read at once: later each missing page of it takes a round trip.
+LOOK = 64 << 10
+SCATTER = 541   # no divisor of the number of these places
+
+#: Guest memory that other processes could map, too.
+SHARED = {'machine': 'pc,memory-backend=shared', 'extra': (
+    '-object', 'memory-backend-memfd,id=shared,size=160M,share=on')}
 
 #: Writes all over its memory, faster than the link carries.
 SCATTERED = 'random pages=17000 rate=200000'
@@ -112,6 +125,58 @@ def discard_recover(logs):
     _scattered(logs, {'hybrid-hot-threshold': 0}, cut=True)
 
 
+def _look_around(pair, looked):
+    """Something at the destination reads guest memory until it arrives."""
+    for number in itertools.count():
+        at = 64 * MIB + number * SCATTER * LOOK % (80 * MIB)
+        if pair.log.find('dst', 'MIGRATION', status='postcopy-active'):
+            return
+        pair.dst.qmp('pmemsave', {'val': at, 'size': LOOK,
+                                  'filename': os.devnull})
+        looked.append(at)
+
+
+def _looked_at(logs, **how):
+    looked = []
+    with booted(logs, SCATTERED, link={'delay_ms': 30}, **how) as pair:
+        migration = Migration(pair, parameters={'hybrid-hot-threshold': 0})
+        migration.when(lambda: _look_around(pair, looked), 'src',
+                       'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
+        migration.start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        equal(migration.hybrid()['action'], 'handoff', 'action')
+        pages_add_up(migration)
+        audit(pair, 'dst')
+        check(len(looked) > 100, f'looked {len(looked)} times')
+        return [line for line in trace_lines(pair.dst)
+                if 'hybrid_discard missing' in line]
+
+
+def discard_looked_at(logs):
+    """What was read while it was missing is not taken for a page."""
+    _looked_at(logs)
+
+
+def discard_looked_at_shared(logs):
+    """The same; what was read is found and dropped once more."""
+    *_, last = [line for line in _looked_at(logs, **SHARED)
+                if 'block=shared' in line]
+    check('ranges=0 ' not in last, f'dropped at the stop: {last}')
+
+
+def discard_shared(logs):
+    """Nobody reads it: nothing of shared memory is dropped once more."""
+    with booted(logs, SCATTERED, **SHARED) as pair:
+        migration = Migration(pair, parameters={'hybrid-hot-threshold': 0})
+        migration.start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        check(_stop(migration)['discards-before'] > 5000, 'few discards')
+        *_, last = [line for line in trace_lines(pair.dst)
+                    if 'hybrid_discard missing block=shared' in line]
+        check('ranges=0 ' in last, f'dropped at the stop: {last}')
+        audit(pair, 'dst')
+
+
 def discard_none(logs):
     """Completes as precopy: all of RAM is sent before the package."""
     with booted(logs, IDLE) as pair:
@@ -126,4 +191,5 @@ def discard_none(logs):
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
     discard_scattered, discard_scattered_deferred, discard_scattered_preempt,
-    discard_first_round, discard_recover, discard_none)}
+    discard_first_round, discard_recover, discard_looked_at,
+    discard_looked_at_shared, discard_shared, discard_none)}
