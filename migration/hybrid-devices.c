@@ -14,6 +14,7 @@
 
 #include "hybrid-internal.h"
 #include "qemu/bitops.h"
+#include "qemu/lockable.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
@@ -69,9 +70,13 @@ void hybrid_src_device_reads(AddressSpace *as, hwaddr addr, hwaddr len)
     hwaddr last = addr + len - 1;
 
     /* 0: the guest has not set it up; an IOMMU might call that a fault */
-    if (!hybrid_src_agreed() || hybrid_src.completing || !addr || !len ||
-        hybrid_src.state != HANDOFF_SRC_STOPPED) {
+    if (!hybrid_src_agreed() || hybrid_src.completing || !addr || !len) {
         return;
+    }
+    WITH_QEMU_LOCK_GUARD(&hybrid_src.lock) {
+        if (hybrid_src.state != HANDOFF_SRC_STOPPED) {
+            return;
+        }
     }
     RCU_READ_LOCK_GUARD();
     hybrid_devices_add(as, addr);
