@@ -14,11 +14,13 @@
 
 #include "hybrid-internal.h"
 #include "qemu/bitops.h"
-#include "qemu/lockable.h"
 #include "qemu/rcu.h"
+#include "exec/address-spaces.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
+#include "hw/virtio/virtio.h"
+#include "standard-headers/linux/virtio_ring.h"
 #include "migration.h"
 #include "qemu-file.h"
 #include "savevm.h"
@@ -40,14 +42,14 @@ void hybrid_devices_reset(void)
     devices.next = 0;
 }
 
-static void hybrid_devices_add(AddressSpace *as, hwaddr addr)
+static void hybrid_devices_add(hwaddr addr)
 {
     HybridDevicePage page;
     ram_addr_t offset;
     MemoryRegion *mr;
     hwaddr at, len = 1;
 
-    mr = address_space_translate(as, addr, &at, &len, false,
+    mr = address_space_translate(&address_space_memory, addr, &at, &len, false,
                                  MEMTXATTRS_UNSPECIFIED);
     if (!memory_region_is_ram(mr)) {
         return;
@@ -65,24 +67,26 @@ static void hybrid_devices_add(AddressSpace *as, hwaddr addr)
     g_array_append_val(devices.pages, page);
 }
 
-void hybrid_src_device_reads(AddressSpace *as, hwaddr addr, hwaddr len)
+void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used)
 {
-    hwaddr last = addr + len - 1;
-
-    /* 0: the guest has not set it up; an IOMMU might call that a fault */
-    if (!hybrid_src_agreed() || hybrid_src.completing || !addr || !len) {
+    if (!hybrid_src_agreed() || hybrid_src.completing || !avail || !used ||
+        !hybrid_src_still_stopped()) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&hybrid_src.lock) {
-        if (hybrid_src.state != HANDOFF_SRC_STOPPED) {
-            return;
-        }
+    /* Of a packed ring nothing is read, only mapped */
+    if (virtio_vdev_has_feature(vdev, VIRTIO_F_RING_PACKED)) {
+        return;
+    }
+    /*
+     * Behind an IOMMU: it is saved already, and a translation that fails
+     * would change it.
+     */
+    if (vdev->dma_as != &address_space_memory) {
+        return;
     }
     RCU_READ_LOCK_GUARD();
-    hybrid_devices_add(as, addr);
-    if ((addr ^ last) & qemu_target_page_mask()) {
-        hybrid_devices_add(as, last);
-    }
+    hybrid_devices_add(avail + offsetof(struct vring_avail, idx));
+    hybrid_devices_add(used + offsetof(struct vring_used, idx));
 }
 
 bool hybrid_devices_pick(RAMBlock **block, unsigned long *page)
@@ -107,12 +111,13 @@ void hybrid_devices_send(MigrationState *s)
     uint64_t before = stat64_get(&hybrid_src.pages_total);
     guint known = devices.pages ? devices.pages->len : 0;
 
-    while (devices.next < known && !qemu_file_get_error(s->to_dst_file)) {
+    while (devices.next < known && hybrid_src_still_stopped() &&
+           !qemu_file_get_error(s->to_dst_file)) {
         guint next = devices.next;
 
         qemu_savevm_state_iterate(s->to_dst_file, true);
         if (devices.next == next) {
-            break;              /* max-postcopy-bandwidth: then on request */
+            break;              /* no more may be sent now: on request */
         }
     }
     trace_hybrid_devices(known, stat64_get(&hybrid_src.pages_total) - before);

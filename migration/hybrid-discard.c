@@ -154,6 +154,7 @@ typedef struct HybridDropper {
 } HybridDropper;
 
 static bool hybrid_dst_small_pages; /* huge pages are kept off */
+static bool hybrid_drop_one_by_one; /* a system call for each range; atomic */
 
 /*
  * A thousand ranges with one system call, and one flush of the TLBs: Linux
@@ -162,11 +163,10 @@ static bool hybrid_dst_small_pages; /* huge pages are kept off */
 static bool hybrid_drop_at_once(HybridDrop *drop)
 {
 #if defined(SYS_process_madvise) && defined(SYS_pidfd_open)
-    static bool unsupported;
     ssize_t done = -1;
     int fd;
 
-    if (qatomic_read(&unsupported)) {
+    if (qatomic_read(&hybrid_drop_one_by_one)) {
         return false;
     }
     fd = syscall(SYS_pidfd_open, getpid(), 0);
@@ -176,10 +176,11 @@ static bool hybrid_drop_at_once(HybridDrop *drop)
         close(fd);
     }
     if (done < 0) {
-        qatomic_set(&unsupported, true);
+        qatomic_set(&hybrid_drop_one_by_one, true);
     }
     return done == (ssize_t)drop->bytes;
 #else
+    qatomic_set(&hybrid_drop_one_by_one, true);
     return false;
 #endif
 }
@@ -202,23 +203,36 @@ static int hybrid_drop_now(void *opaque)
     return 0;
 }
 
-/* It is full.  The first takes less time than a thread to begin */
+/* NULL if the host has no more threads: then none would ever do the work */
+static ThreadPool *hybrid_drop_pool(void)
+{
+    ThreadPool *pool = thread_pool_new();
+
+    if (!thread_pool_set_max_threads(pool, MIN(g_get_num_processors(),
+                                               HYBRID_DROP_THREADS))) {
+        g_clear_pointer(&pool, thread_pool_free);
+    }
+    return pool;
+}
+
+/*
+ * It is full.  The first takes less time than a thread to begin, and one by
+ * one threads would only keep interrupting each other, to flush TLBs.
+ */
 static void hybrid_drop_full(HybridDropper *d)
 {
     HybridDrop *drop = g_steal_pointer(&d->drop);
 
-    if (!d->many) {
-        d->many = true;
+    if (d->many && !d->pool && !qatomic_read(&hybrid_drop_one_by_one)) {
+        d->pool = hybrid_drop_pool();
+    }
+    d->many = true;
+    if (d->pool) {
+        thread_pool_submit(d->pool, hybrid_drop_now, drop, g_free);
+    } else {
         hybrid_drop_now(drop);
         g_free(drop);
-        return;
     }
-    if (!d->pool) {
-        d->pool = thread_pool_new();
-        thread_pool_set_max_threads(d->pool, MIN(g_get_num_processors(),
-                                                 HYBRID_DROP_THREADS));
-    }
-    thread_pool_submit(d->pool, hybrid_drop_now, drop, g_free);
 }
 
 /* All that was added is dropped; 0 or negative */
@@ -269,6 +283,7 @@ static int hybrid_drop_add(HybridDropper *d, RAMBlock *rb, uint64_t first,
 static uint64_t hybrid_drop_skip_hole(RAMBlock *rb, uint64_t first,
                                       uint64_t pages)
 {
+#ifdef SEEK_DATA
     size_t page_size = qemu_target_page_size();
     off_t at;
 
@@ -281,6 +296,9 @@ static uint64_t hybrid_drop_skip_hole(RAMBlock *rb, uint64_t first,
         return errno == ENXIO ? pages : first;
     }
     return MAX(first, (at - rb->fd_offset) / page_size);
+#else
+    return first;
+#endif
 }
 
 /*

@@ -118,6 +118,9 @@ void hybrid_set_phase(MigrationHybridPhase phase, const char *reason);
 /* hybrid-switch.c: the watchdog is of no use any more */
 void hybrid_src_disarm(void);
 
+/* Neither cancelled nor timed out, and the package is not sent yet */
+bool hybrid_src_still_stopped(void);
+
 /* hybrid-faults.c: the destination was found to be able to take the guest */
 void hybrid_faults_begin(void);
 

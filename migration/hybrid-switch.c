@@ -156,7 +156,7 @@ static bool hybrid_src_stream_ok(MigrationState *s)
     return !hybrid_src.rp_ended && !qemu_file_get_error(s->to_dst_file);
 }
 
-static bool hybrid_src_still_stopped(void)
+bool hybrid_src_still_stopped(void)
 {
     QEMU_LOCK_GUARD(&hybrid_src.lock);
     return hybrid_src.state == HANDOFF_SRC_STOPPED;
@@ -296,7 +296,8 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     h->requests_only = true;
     hybrid_devices_send(s);
     hybrid_push_early_begin();
-    if (!qemu_savevm_send_packaged(s->to_dst_file, package->data,
+    if (hybrid_src_still_stopped() &&
+        !qemu_savevm_send_packaged(s->to_dst_file, package->data,
                                    package->usage)) {
         qemu_fflush(s->to_dst_file);
     }

@@ -20,6 +20,7 @@
 
 typedef struct MigrationState MigrationState;
 typedef struct MigrationIncomingState MigrationIncomingState;
+typedef struct VirtIODevice VirtIODevice;
 
 /*
  * Numbers of the private messages.  They lie far outside what QEMU hands out
@@ -89,10 +90,10 @@ bool hybrid_src_completing(void);
 bool hybrid_src_agreed(void);
 
 /*
- * A device is being saved: when it is loaded, it will read @len bytes (at
- * most a page) of guest memory at @addr of @as; 0: none.  BQL held.
+ * A virtio device is being saved, a ring of it at @avail and @used (0: not
+ * set up).  When it is loaded, their indexes are read.  BQL held.
  */
-void hybrid_src_device_reads(AddressSpace *as, hwaddr addr, hwaddr len);
+void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used);
 
 /*
  * Phase 3: send the package, wait until the destination has loaded it, hand

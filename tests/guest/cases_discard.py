@@ -136,10 +136,12 @@ def _look_around(pair, looked):
         looked.append(at)
 
 
-def _looked_at(logs, **how):
+def _looked_at(logs, caps=None, **how):
     looked = []
     with booted(logs, SCATTERED, link={'delay_ms': 30}, **how) as pair:
         migration = Migration(pair, parameters={'hybrid-hot-threshold': 0})
+        for side in (migration.src_caps, migration.dst_caps):
+            side.update(caps or {})
         migration.when(lambda: _look_around(pair, looked), 'src',
                        'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
         migration.start()
@@ -155,6 +157,11 @@ def _looked_at(logs, **how):
 def discard_looked_at(logs):
     """What was read while it was missing is not taken for a page."""
     _looked_at(logs)
+
+
+def discard_looked_at_preempt(logs):
+    """The main loop may wait for the second channel before it loads."""
+    _looked_at(logs, {'postcopy-preempt': True})
 
 
 def discard_looked_at_shared(logs):
@@ -192,4 +199,4 @@ def discard_none(logs):
 CASES = {f.__name__.replace('_', '-'): f for f in (
     discard_scattered, discard_scattered_deferred, discard_scattered_preempt,
     discard_first_round, discard_recover, discard_looked_at,
-    discard_looked_at_shared, discard_shared, discard_none)}
+    discard_looked_at_preempt, discard_looked_at_shared, discard_shared, discard_none)}
