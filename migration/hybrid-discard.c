@@ -319,9 +319,9 @@ static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
         if (first >= pages) {
             break;
         }
-        if (d->again &&
-            (end = hybrid_drop_skip_hole(rb, first, pages)) > first) {
-            continue;
+        end = d->again ? hybrid_drop_skip_hole(rb, first, pages) : first;
+        if (end > first) {
+            continue;           /* nothing before that */
         }
         end = find_next_bit(rb->receivedmap, pages, first);
         ret = hybrid_drop_add(d, rb, first, end - first);
