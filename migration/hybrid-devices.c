@@ -45,20 +45,15 @@ void hybrid_devices_reset(void)
 static void hybrid_devices_add(hwaddr addr)
 {
     HybridDevicePage page;
-    ram_addr_t offset;
     MemoryRegion *mr;
-    hwaddr at, len = 1;
+    hwaddr offset, len = 1;
 
-    mr = address_space_translate(&address_space_memory, addr, &at, &len, false,
-                                 MEMTXATTRS_UNSPECIFIED);
-    if (!memory_region_is_ram(mr)) {
+    mr = address_space_translate(&address_space_memory, addr, &offset, &len,
+                                 false, MEMTXATTRS_UNSPECIFIED);
+    if (!memory_region_is_ram(mr) || !mr->ram_block->bmap) {
         return;
     }
-    page.rb = qemu_ram_block_from_host((char *)memory_region_get_ram_ptr(mr) +
-                                       at, false, &offset);
-    if (!page.rb || !page.rb->bmap) {
-        return;
-    }
+    page.rb = mr->ram_block;
     page.page = QEMU_ALIGN_DOWN(offset, qemu_ram_pagesize(page.rb)) >>
                 qemu_target_page_bits();
     if (!devices.pages) {

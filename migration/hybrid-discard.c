@@ -235,8 +235,8 @@ static void hybrid_drop_full(HybridDropper *d)
     }
 }
 
-/* All that was added is dropped; 0 or negative */
-static int hybrid_drop_end(HybridDropper *d)
+/* All that was added is dropped; 0 or negative.  @ret: the same, before */
+static int hybrid_drop_end(HybridDropper *d, int ret)
 {
     if (d->drop) {
         hybrid_drop_now(d->drop);
@@ -247,7 +247,7 @@ static int hybrid_drop_end(HybridDropper *d)
         error_report("Discarding guest memory failed: %s",
                      strerror(-d->failed));
     }
-    return d->failed;
+    return ret ?: d->failed;
 }
 
 static int hybrid_drop_add(HybridDropper *d, RAMBlock *rb, uint64_t first,
@@ -332,18 +332,6 @@ static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
     return ret;
 }
 
-/* @again: was done before, so only what was touched since is there */
-static int hybrid_dst_drop_missing(bool again)
-{
-    HybridDropper d = { .again = again };
-    int ret, end;
-
-    RCU_READ_LOCK_GUARD();
-    ret = foreach_not_ignored_block(hybrid_drop_missing, &d);
-    end = hybrid_drop_end(&d);
-    return ret ?: end;
-}
-
 static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
 {
     qemu_madvise(rb->host, rb->max_length, *(int *)opaque);
@@ -363,28 +351,34 @@ static void hybrid_dst_huge_pages(bool on)
 }
 
 /*
+ * Then huge pages are off, and nothing lies where no page was received.  If
+ * they were off already, it was done already: only what was touched since is
+ * there.
+ */
+static int hybrid_dst_drop_missing(void)
+{
+    HybridDropper d = { .again = hybrid_dst_small_pages };
+    int ret;
+
+    hybrid_dst_huge_pages(false);
+    RCU_READ_LOCK_GUARD();
+    ret = foreach_not_ignored_block(hybrid_drop_missing, &d);
+    return hybrid_drop_end(&d, ret);
+}
+
+/*
  * A migration that completes as precopy keeps its huge pages.  For the switch
  * to post-copy they are kept off from the first discard on, while the guest
  * still runs at the source.
  */
 static int hybrid_dst_begin_discards(void)
 {
-    if (hybrid_dst_small_pages) {
-        return 0;
-    }
-    hybrid_dst_huge_pages(false);
-    return hybrid_dst_drop_missing(false);
+    return hybrid_dst_small_pages ? 0 : hybrid_dst_drop_missing();
 }
 
 int hybrid_dst_drop_untouched(void)
 {
-    bool again = hybrid_dst_small_pages;
-
-    if (!hybrid_dst_took(HYBRID_FLAG_DISCARD)) {
-        return 0;
-    }
-    hybrid_dst_huge_pages(false);
-    return hybrid_dst_drop_missing(again);
+    return hybrid_dst_took(HYBRID_FLAG_DISCARD) ? hybrid_dst_drop_missing() : 0;
 }
 
 void hybrid_dst_discards_end(void)
@@ -402,7 +396,7 @@ int hybrid_dst_discard(HybridMessage *m)
     uint64_t first, pages, ratio, limit, total = 0, ranges = 0;
     HybridDropper d = { 0 };
     RAMBlock *rb;
-    int ret = 0, end;
+    int ret = 0;
 
     if (!hybrid_dst_took(HYBRID_FLAG_DISCARD) ||
         (ps != POSTCOPY_INCOMING_ADVISE && ps != POSTCOPY_INCOMING_DISCARD)) {
@@ -432,8 +426,7 @@ int hybrid_dst_discard(HybridMessage *m)
         error_report("hybrid message DISCARD for block '%s' is damaged", name);
         ret = -EINVAL;
     }
-    end = hybrid_drop_end(&d);
-    ret = ret ?: end;
+    ret = hybrid_drop_end(&d, ret);
     trace_hybrid_discard("dropped", rb->idstr, total, ranges, 1);
     return ret;
 }

@@ -70,8 +70,7 @@ def _scattered(logs, parameters=None, caps=None, cut=False, **how):
     with booted(logs, SCATTERED, **how) as pair:
         before = _huge_page_advice(pair.src)
         migration = Migration(pair, parameters=parameters)
-        for side in (migration.src_caps, migration.dst_caps):
-            side.update(caps or {})
+        migration.at_both(caps)
         if cut:
             migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
                            phase='paging')
@@ -140,8 +139,7 @@ def _looked_at(logs, caps=None, **how):
     looked = []
     with booted(logs, SCATTERED, link={'delay_ms': 30}, **how) as pair:
         migration = Migration(pair, parameters={'hybrid-hot-threshold': 0})
-        for side in (migration.src_caps, migration.dst_caps):
-            side.update(caps or {})
+        migration.at_both(caps)
         migration.when(lambda: _look_around(pair, looked), 'src',
                        'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
         migration.start()
@@ -199,4 +197,5 @@ def discard_none(logs):
 CASES = {f.__name__.replace('_', '-'): f for f in (
     discard_scattered, discard_scattered_deferred, discard_scattered_preempt,
     discard_first_round, discard_recover, discard_looked_at,
-    discard_looked_at_preempt, discard_looked_at_shared, discard_shared, discard_none)}
+    discard_looked_at_preempt, discard_looked_at_shared, discard_shared,
+    discard_none)}

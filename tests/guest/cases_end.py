@@ -14,8 +14,7 @@ from hybridmig.migrate import Migration
 def _completes(logs, workload, action, reasons, smp=1, caps=None, **how):
     with booted(logs, workload, smp) as pair:
         migration = Migration(pair, **how)
-        migration.src_caps.update(caps or {})
-        migration.dst_caps.update(caps or {})
+        migration.at_both(caps)
         migration.start()
         equal(migration.wait_end(), 'completed', 'ended as')
         h = migration.hybrid()

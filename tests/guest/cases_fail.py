@@ -101,8 +101,7 @@ def _paused(pair, migration):
 def _recovers(logs, preempt):
     with booted(logs) as pair:
         migration = Migration(pair)
-        for caps in (migration.src_caps, migration.dst_caps):
-            caps['postcopy-preempt'] = preempt
+        migration.at_both({'postcopy-preempt': preempt})
         migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
                        phase='paging')
         migration.start()

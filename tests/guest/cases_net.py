@@ -90,8 +90,7 @@ def _device_pages(logs, caps):
         load = RedisLoad(pair, rate=300, keys=100).start()
         check(load.wait_more(30), 'no requests before')
         migration = Migration(pair)
-        for side in (migration.src_caps, migration.dst_caps):
-            side.update(caps)
+        migration.at_both(caps)
         migration.start()
         equal(migration.wait_end(), 'completed', 'ended as')
         equal(migration.hybrid()['action'], 'handoff', 'action')

@@ -16,8 +16,7 @@ PREEMPT = {'postcopy-preempt': True}
 def _start(pair, policy, caps=None, parameters=None, **how):
     migration = Migration(pair, parameters={
         'hybrid-push-policy': policy, **CUT, **(parameters or {})}, **how)
-    migration.src_caps.update(caps or {})
-    migration.dst_caps.update(caps or {})
+    migration.at_both(caps)
     migration.start()
     return migration
 

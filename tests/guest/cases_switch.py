@@ -138,8 +138,7 @@ def page_never_comes(logs):
         migration = Migration(pair, parameters={
             'hybrid-handoff-timeout': 1000, 'max-bandwidth': 30 << 20,
             'hybrid-max-precopy-bytes': 8 << 20, 'downtime-limit': 1})
-        for caps in (migration.src_caps, migration.dst_caps):
-            caps['postcopy-preempt'] = True
+        migration.at_both({'postcopy-preempt': True})
         asked = threading.Event()
 
         def lose(name):

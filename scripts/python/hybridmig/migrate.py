@@ -35,6 +35,11 @@ class Migration:
 
     # Before the start.
 
+    def at_both(self, capabilities):
+        """More capabilities, at both sides; None: no more."""
+        self.src_caps.update(capabilities or {})
+        self.dst_caps.update(capabilities or {})
+
     def when(self, action, side=None, name=None, **data):
         """Call action() once, in a thread, when such an event comes."""
         self._reactions.append([action, side, name, data])
