@@ -183,45 +183,90 @@ static int64_t hybrid_thread_us(void)
 typedef struct HybridFound {
     uint64_t fresh;
     uint64_t known;
+    bool clear;                 /* the log, or it is only read */
     bool next_heat;
     bool warm;
     bool recent;
 } HybridFound;
 
-static int hybrid_defer_sample_block(RAMBlock *rb, void *opaque)
+/* Copies what the log has of the block, without clearing it */
+static int hybrid_defer_read_block(RAMBlock *rb, void *opaque)
+{
+    unsigned long *fresh = rb->hybrid->fresh;
+    const unsigned long pages = hybrid_block_pages(rb);
+    unsigned long page = rb->offset >> TARGET_PAGE_BITS;
+    DirtyMemoryBlocks *log =
+        qatomic_rcu_read(&ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION]);
+
+    /* As all blocks, this one begins at a word of the log */
+    for (unsigned long done = 0, len; done < pages; done += len, page += len) {
+        unsigned long from = page % DIRTY_MEMORY_BLOCK_SIZE;
+
+        len = MIN(pages - done, DIRTY_MEMORY_BLOCK_SIZE - from);
+        bitmap_copy_with_src_offset(fresh + BIT_WORD(done),
+                                    log->blocks[page / DIRTY_MEMORY_BLOCK_SIZE],
+                                    from, len);
+    }
+    bitmap_clear(fresh, pages, ROUND_UP(pages, BITS_PER_LONG) - pages);
+    *(uint64_t *)opaque += bitmap_count_one(fresh, pages);
+    return 0;
+}
+
+static void hybrid_defer_clear_block(RAMBlock *rb)
+{
+    unsigned long *bmap = rb->bmap;
+
+    /* QEMU's helper puts what it finds into rb->bmap */
+    bitmap_zero(rb->hybrid->fresh, hybrid_block_pages(rb));
+    rb->bmap = rb->hybrid->fresh;
+    cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
+    rb->bmap = bmap;
+}
+
+static int hybrid_defer_look_block(RAMBlock *rb, void *opaque)
 {
     HybridFound *found = opaque;
     HybridBlock *hb = rb->hybrid;
-    unsigned long *bmap = rb->bmap;
     size_t pages = hybrid_block_pages(rb);
     uint64_t known;
 
-    /* QEMU's helper puts what it finds into rb->bmap */
-    rb->bmap = hb->fresh;
-    cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
-    rb->bmap = bmap;
-
+    if (found->clear) {
+        hybrid_defer_clear_block(rb);
+    }
     if (found->next_heat) {
         hybrid_heat_next(&hb->heat);
     }
-    found->fresh += hybrid_hot_sample(&hb->heat, hb->fresh, bmap,
-                                      hb->deferred, hb->pending, pages,
+    /* What is not cleared will be found once more */
+    found->fresh += hybrid_hot_sample(found->clear ? &hb->heat : NULL,
+                                      hb->fresh, rb->bmap, hb->deferred,
+                                      hb->pending, pages,
                                       hybrid_block_ratio(rb), &known);
     found->known += known;
     if (found->warm) {
-        hybrid_hot_defer_warm(bmap, hb->deferred, hb->pending, pages,
+        hybrid_hot_defer_warm(rb->bmap, hb->deferred, hb->pending, pages,
                               hybrid_block_ratio(rb));
     }
     if (found->recent) {
         hybrid_recent_add(hb->once, hb->recent, hb->fresh, pages);
     }
-    hybrid_defer_rearm(rb);
+    if (found->clear) {
+        hybrid_defer_rearm(rb);
+    }
     bitmap_zero(hb->fresh, pages);
     return 0;
 }
 
+/* Is the log to be cleared?  If not, it has been copied. */
+static bool hybrid_defer_may_clear(int64_t now_us)
+{
+    uint64_t pages = 0;
+
+    foreach_not_ignored_block(hybrid_defer_read_block, &pages);
+    return hybrid_sampler_may_clear(&hybrid_defer.sampler, now_us, pages);
+}
+
 /* Returns the CPU time that it took: to wait for the BQL costs nobody any */
-static int64_t hybrid_defer_look(HybridFound *found)
+static int64_t hybrid_defer_look(HybridFound *found, int64_t now_us)
 {
     int64_t begin_us = hybrid_thread_us();
 
@@ -229,9 +274,14 @@ static int64_t hybrid_defer_look(HybridFound *found)
     memory_global_dirty_log_sync(false);
     WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
         RCU_READ_LOCK_GUARD();
-        foreach_not_ignored_block(hybrid_defer_sample_block, found);
+        found->clear = found->clear || hybrid_defer_may_clear(now_us);
+        found->next_heat = found->clear && !found->recent &&
+            hybrid_sampler_next_heat(&hybrid_defer.sampler, now_us);
+        foreach_not_ignored_block(hybrid_defer_look_block, found);
     }
-    memory_global_after_dirty_log_sync();
+    if (found->clear) {
+        memory_global_after_dirty_log_sync();
+    }
     bql_unlock();
     return hybrid_thread_us() - begin_us;
 }
@@ -241,20 +291,23 @@ bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
 {
     HybridDefer *d = &hybrid_defer;
     int64_t begin_us = hybrid_now_us(), cost_us;
-    HybridFound found = { .warm = warm };
+    HybridFound found = { .warm = warm, .clear = now };
 
     if (!d->threshold ||
         !(now || hybrid_sampler_due(&d->sampler, begin_us))) {
         return false;
     }
-    found.next_heat = hybrid_sampler_next_heat(&d->sampler, begin_us);
-    cost_us = hybrid_defer_look(&found);
+    cost_us = hybrid_defer_look(&found, begin_us);
+    /* What ends a round clears the log with and without samples */
     hybrid_sampler_done(&d->sampler, hybrid_now_us(), cost_us, found.fresh,
-                        found.known);
+                        found.known, found.clear && !now ? found.fresh : 0);
     *over_us = begin_us - d->last_us;
     *fresh = found.fresh;
-    d->last_us = begin_us;
-    trace_hybrid_sample(*over_us, found.fresh, found.known, cost_us);
+    if (found.clear) {
+        d->last_us = begin_us;
+    }
+    trace_hybrid_sample(*over_us, found.fresh, found.known, cost_us,
+                        found.clear);
     return true;
 }
 
@@ -314,7 +367,7 @@ static int hybrid_dirty_add_lone(RAMBlock *rb, void *opaque)
 bool hybrid_defer_recent(void)
 {
     HybridDefer *d = &hybrid_defer;
-    HybridFound found = { .recent = true };
+    HybridFound found = { .recent = true, .clear = true };
     int64_t cost_us = 0;
     unsigned n;
 
@@ -327,7 +380,7 @@ bool hybrid_defer_recent(void)
     /* With much memory a look takes long, and so close ones say nothing */
     for (n = 0; n < HYBRID_RECENT_SAMPLES && cost_us < HYBRID_RECENT_US; n++) {
         g_usleep(HYBRID_RECENT_US);
-        cost_us = hybrid_defer_look(&found);
+        cost_us = hybrid_defer_look(&found, hybrid_now_us());
     }
     trace_hybrid_recent(n, found.fresh, cost_us);
     return true;

@@ -163,15 +163,17 @@ uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
                            unsigned long *pending, size_t pages,
                            unsigned ratio, uint64_t *known)
 {
-    unsigned long *plane = heat->plane[heat->current];
+    unsigned long *plane = heat ? heat->plane[heat->current] : NULL;
     uint64_t found = 0, before = 0;
 
     for (size_t w = 0; w < words_of(pages); w++) {
         if (fresh[w]) {
             found += count_word(fresh[w]);
             before += count_word(fresh[w] & pending[w]);
-            plane[w] |= fresh[w];
             pending[w] |= fresh[w];
+            if (plane) {
+                plane[w] |= fresh[w];
+            }
         }
     }
     if (found) {
@@ -331,27 +333,47 @@ void hybrid_sampler_start(HybridSampler *s, int64_t now_us)
     };
 }
 
+static bool sampler_is_paid(const HybridSampler *s, int64_t now_us,
+                            int64_t more_us)
+{
+    int64_t may_us = (now_us - s->start_us + HYBRID_SAMPLER_ADVANCE_US) *
+                     HYBRID_SAMPLER_DUTY / 100;
+
+    return s->spent_us + more_us <= may_us;
+}
+
+static int64_t sampler_guest_us(uint64_t pages)
+{
+    return pages * HYBRID_SAMPLER_PAGE_NS / 1000;
+}
+
 bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us)
 {
-    return now_us >= s->next_us;
+    return now_us >= s->next_us && sampler_is_paid(s, now_us, s->cost_us);
+}
+
+bool hybrid_sampler_may_clear(const HybridSampler *s, int64_t now_us,
+                              uint64_t pages)
+{
+    return sampler_is_paid(s, now_us, s->cost_us + sampler_guest_us(pages));
 }
 
 void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
-                         uint64_t fresh, uint64_t known)
+                         uint64_t fresh, uint64_t known, uint64_t cleared)
 {
-    int64_t paid_us;
+    /* What is new is less of all that is in a log that was not cleared */
+    unsigned share = cleared ? 4 : 16;
 
-    s->spent_us += cost_us + fresh * HYBRID_SAMPLER_PAGE_NS / 1000;
-    paid_us = s->start_us - HYBRID_SAMPLER_ADVANCE_US +
-              s->spent_us * 100 / HYBRID_SAMPLER_DUTY;
+    s->cost_us = cost_us;
+    s->spent_us += cost_us + sampler_guest_us(cleared);
 
     /* What is known by now need not be found again soon */
-    if (known * 4 >= fresh * 3) {
+    if (known * share >= fresh * (share - 1)) {
         s->interval_us = MIN(s->interval_us * 2, HYBRID_SAMPLER_MAX_US);
     } else {
         s->interval_us = MAX(s->interval_us / 2, HYBRID_SAMPLER_MIN_US);
     }
-    s->next_us = MAX(now_us + s->interval_us, paid_us);
+    s->next_us = now_us + s->interval_us;
 }
 
 bool hybrid_sampler_next_heat(HybridSampler *s, int64_t now_us)

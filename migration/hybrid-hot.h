@@ -71,8 +71,8 @@ size_t hybrid_heat_chunks(const HybridHeat *h);
 bool hybrid_heat_is_hot(const HybridHeat *h, size_t page, unsigned k);
 
 /*
- * A sample found the pages of @fresh dirtied: note them in @heat and
- * @pending, and take what this round has not sent yet out of @bmap.
+ * The log has the pages of @fresh: note them in @pending, and in @heat if that
+ * is not NULL, and take what this round has not sent yet out of @bmap.
  * @known, if not NULL, receives how many of them @pending had already.
  * Returns the number of pages in @fresh.
  */
@@ -155,40 +155,48 @@ void hybrid_scan_init(HybridScan *s, size_t chunks);
 bool hybrid_scan_next(HybridScan *s);
 
 /*
- * When to look.  A sample costs the migration thread the time to collect it,
- * and the guest a fault, or the slow path of a store, for each page that it
- * writes again.  Both together stay below HYBRID_SAMPLER_DUTY percent of the
- * time that rounds have run, to which an advance is added: it pays to know
- * the hot pages before they are sent.  Samples that find little that was not
- * known come less often.  Microseconds.
+ * When to look.  A look at the dirty log costs the migration thread the time
+ * to read it.  If it also clears the log, so that what is written from then on
+ * is known, that costs the guest a fault, or the slow path of a store, for
+ * each page that it had written and writes again.  Both together stay below
+ * HYBRID_SAMPLER_DUTY percent of the time that rounds have run, to which an
+ * advance is added: it pays to know the hot pages before they are sent.  How
+ * many pages the log has is seen before it is cleared, so what cannot be paid
+ * is only read: that still shows which pages need not be sent now.  Looks
+ * that find little that was not known come less often.  Microseconds.
  */
 #define HYBRID_SAMPLER_DUTY       2
 #define HYBRID_SAMPLER_ADVANCE_US 2000000
 #define HYBRID_SAMPLER_FIRST_US   20000
 #define HYBRID_SAMPLER_MIN_US     50000
 #define HYBRID_SAMPLER_MAX_US     2000000
-/* What the first store to a page after a sample costs the guest, about */
+/* What the first store to a cleared page costs the guest, at most about */
 #define HYBRID_SAMPLER_PAGE_NS    500
 
 typedef struct HybridSampler {
     int64_t start_us;
-    int64_t next_us;            /* when the next sample is due */
+    int64_t next_us;            /* when the next look is due, if it is paid */
     int64_t heat_us;            /* when a new plane of heat is due */
     int64_t interval_us;
-    int64_t spent_us;           /* by all samples, also of the guest's time */
+    int64_t cost_us;            /* of the last look, without the guest's */
+    int64_t spent_us;           /* by all looks, also of the guest's time */
 } HybridSampler;
 
 void hybrid_sampler_start(HybridSampler *s, int64_t now_us);
 
-/* A sample is due */
+/* A look is due */
 bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us);
 
+/* @pages in the log can be cleared */
+bool hybrid_sampler_may_clear(const HybridSampler *s, int64_t now_us,
+                              uint64_t pages);
+
 /*
- * A sample took @cost_us of a CPU and found @fresh pages, of which @known were
- * known to be dirty.  Plans the next.
+ * A look took @cost_us of a CPU and found @fresh pages, of which @known were
+ * known to be dirty; @cleared were cleared for its sake.  Plans the next.
  */
 void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
-                         uint64_t fresh, uint64_t known);
+                         uint64_t fresh, uint64_t known, uint64_t cleared);
 
 /* True once per plane of heat: hybrid_heat_next() is due */
 bool hybrid_sampler_next_heat(HybridSampler *s, int64_t now_us);

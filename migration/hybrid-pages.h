@@ -48,9 +48,9 @@ void hybrid_discard_before_stop(MigrationState *s);
 void hybrid_defer_begin(unsigned threshold);
 
 /*
- * Sample if it is time to, or if @now; without the BQL.  @warm: leave warm
- * chunks for later, too.  True if it did: @fresh pages were dirtied in
- * @over_us, since the last sample.
+ * Look at the dirty log if it is time to, or if @now; without the BQL.  @warm:
+ * leave warm chunks for later, too.  True if it did: @fresh pages were dirtied
+ * in @over_us, since the log was cleared.
  */
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
                          uint64_t *fresh);

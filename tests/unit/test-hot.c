@@ -426,50 +426,6 @@ static void test_lone(void)
     g_assert_cmpuint(lone[3], ==, map[3]);
 }
 
-static void test_sampler_duty(void)
-{
-    static const uint64_t fresh[] = { 0, 100, 10000, 100000, 10000000 };
-    const int64_t time = 60000000;
-
-    for (unsigned n = 0; n < G_N_ELEMENTS(fresh); n++) {
-        int64_t now = 1000000, last = now, spent = 0, one;
-        HybridSampler s;
-
-        one = 300 + fresh[n] / 100 + fresh[n] * HYBRID_SAMPLER_PAGE_NS / 1000;
-        hybrid_sampler_start(&s, now);
-        g_assert_false(hybrid_sampler_due(&s, now));
-        for (int64_t end = now + time; now < end; now += 1000) {
-            if (hybrid_sampler_due(&s, now)) {
-                spent += one;
-                hybrid_sampler_done(&s, now, 300 + fresh[n] / 100, fresh[n],
-                                    fresh[n]);
-                last = now;
-            }
-        }
-        g_assert_cmpint(spent - one, <=,
-                        (time + HYBRID_SAMPLER_ADVANCE_US) *
-                        HYBRID_SAMPLER_DUTY / 100);
-        if (one * 100 / HYBRID_SAMPLER_DUTY < HYBRID_SAMPLER_MAX_US) {
-            g_assert_cmpint(now - last, <=, HYBRID_SAMPLER_MAX_US + 1000);
-        }
-    }
-}
-
-/* What is new is looked for more often than what is known */
-static void test_sampler_news(void)
-{
-    HybridSampler old, news;
-
-    hybrid_sampler_start(&old, 0);
-    hybrid_sampler_start(&news, 0);
-    for (unsigned n = 0; n < 8; n++) {
-        hybrid_sampler_done(&old, 1000000 * n, 100, 1000, 1000);
-        hybrid_sampler_done(&news, 1000000 * n, 100, 1000, 10);
-    }
-    g_assert_cmpint(old.next_us, ==, 7000000 + HYBRID_SAMPLER_MAX_US);
-    g_assert_cmpint(news.next_us, ==, 7000000 + HYBRID_SAMPLER_MIN_US);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -480,7 +436,5 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/hot/scan", test_scan);
     g_test_add_func("/hybrid/hot/recent", test_recent);
     g_test_add_func("/hybrid/hot/lone", test_lone);
-    g_test_add_func("/hybrid/hot/sampler/duty", test_sampler_duty);
-    g_test_add_func("/hybrid/hot/sampler/news", test_sampler_news);
     return g_test_run();
 }
