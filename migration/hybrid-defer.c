@@ -15,6 +15,7 @@
 #include "exec/memory.h"
 #include "exec/ram_addr.h"
 #include "exec/target_page.h"
+#include "system/kvm.h"
 #include "migration.h"
 #include "ram.h"
 #include "hybrid/trace.h"
@@ -256,11 +257,17 @@ static int hybrid_defer_look_block(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-/* Is the log to be cleared?  If not, it has been copied. */
+/*
+ * Is the log to be cleared?  If not, it has been copied.  KVM's ring is
+ * cleared as it is read; what that costs is paid before the next look.
+ */
 static bool hybrid_defer_may_clear(int64_t now_us)
 {
     uint64_t pages = 0;
 
+    if (kvm_dirty_ring_enabled()) {
+        return true;
+    }
     foreach_not_ignored_block(hybrid_defer_read_block, &pages);
     return hybrid_sampler_may_clear(&hybrid_defer.sampler, now_us, pages);
 }

@@ -336,8 +336,7 @@ void hybrid_sampler_start(HybridSampler *s, int64_t now_us)
 static bool sampler_is_paid(const HybridSampler *s, int64_t now_us,
                             int64_t more_us)
 {
-    int64_t may_us = (now_us - s->start_us + HYBRID_SAMPLER_ADVANCE_US) *
-                     HYBRID_SAMPLER_DUTY / 100;
+    int64_t may_us = (now_us - s->start_us) * HYBRID_SAMPLER_DUTY / 100;
 
     return s->spent_us + more_us <= may_us;
 }

@@ -159,19 +159,17 @@ bool hybrid_scan_next(HybridScan *s);
  * to read it.  If it also clears the log, so that what is written from then on
  * is known, that costs the guest a fault, or the slow path of a store, for
  * each page that it had written and writes again.  Both together stay below
- * HYBRID_SAMPLER_DUTY percent of the time that rounds have run, to which an
- * advance is added: it pays to know the hot pages before they are sent.  How
- * many pages the log has is seen before it is cleared, so what cannot be paid
- * is only read: that still shows which pages need not be sent now.  Looks
- * that find little that was not known come less often.  Microseconds.
+ * HYBRID_SAMPLER_DUTY percent of the time that rounds have run.  How many
+ * pages the log has is seen before it is cleared, so what cannot be paid is
+ * only read: that still shows which pages need not be sent now.  Looks that
+ * find little that was not known come less often.  Microseconds.
  */
-#define HYBRID_SAMPLER_DUTY       2
-#define HYBRID_SAMPLER_ADVANCE_US 2000000
-#define HYBRID_SAMPLER_FIRST_US   20000
-#define HYBRID_SAMPLER_MIN_US     50000
-#define HYBRID_SAMPLER_MAX_US     2000000
+#define HYBRID_SAMPLER_DUTY        2
+#define HYBRID_SAMPLER_FIRST_US    20000
+#define HYBRID_SAMPLER_MIN_US      50000
+#define HYBRID_SAMPLER_MAX_US      2000000
 /* What the first store to a cleared page costs the guest, at most about */
-#define HYBRID_SAMPLER_PAGE_NS    500
+#define HYBRID_SAMPLER_PAGE_NS     500
 
 typedef struct HybridSampler {
     int64_t start_us;

@@ -183,18 +183,36 @@ def floor_shown(folder):
     has(page, 'takes 4.32 us of CPU time (4.10 to 4.60), of it 1.23 at')
 
 
+def _watched(looks=20, apart=2, pages=10000):
+    """A guest that does a tenth less in the tenth of a second of a look."""
+    at = [apart * n + 0.05 for n in range(1, looks + 1)]
+    reports = [(n / 10, 90 if any(n / 10 - 0.1 < look <= n / 10
+                                  for look in at) else 100)
+               for n in range(round(10 * apart * (looks + 1)))]
+    return {'looks': [(look, pages, 0.0001, True) for look in at],
+            'reports': reports, 'took_s': apart * looks}
+
+
 def sampling_shown(folder):
-    rows = [(True, 98.0, 3.0), (False, 100.0, 1.0), (False, 100.0, 1.0),
-            (True, 96.0, 2.0)]
-    windows = [{'bitmap': bitmap, 'rate': rate, 'cpu_percent': cpu}
-               for bitmap, rate, cpu in rows]
-    faster = [{**window, 'rate': 100.0, 'cpu_percent': 1.0}
-              for window in windows]
+    full = {'looks': [(0.1, 5000, 0.0002, True), (0.4, 0, 0.0001, False),
+                      (0.5, 9000, 0.0001, None)],
+            'reports': [], 'took_s': 0.5}
     entry = {'kind': 'sampling', 'workload': 'uniform',
-             'windows': windows + faster}
-    _, _, page = report_of(folder, [entry, synthetic.cell()])
-    has(page, 'uniform writer at full speed: takes 1.5 % (0.0 to 3.0)')
-    has(page, 'and 0.8 % (0.0 to 1.5) of one CPU')
+             'slow': [_watched(), _watched()], 'full': full}
+    before = {'kind': 'sampling', 'workload': 'sequential', 'windows': []}
+    _, _, page = report_of(folder, [before, entry, synthetic.cell()])
+    has(page, 'a look costs the guest 10.00 (10.00 to 10.00) ms, '
+        '1.00 (1.00 to 1.00) us for each page')
+    has(page, 'n = 40; at moments without a look 0.00 (')
+    has(page, 'at a trickle, 40 looks in 80.0 s took 0.50 (0.50 to 0.50) % '
+        'of its work and 0.005 % of one CPU')
+    has(page, 'at 1gbit, 3 looks in 0.5 s took 1.00 (1.00 to 1.00) % of its '
+        'work and 0.080 % of one CPU')
+    check('sequential writer at full speed' not in page,
+          'what was measured in another way is shown')
+    close = {**entry, 'slow': [_watched(apart=0.4)]}
+    _, _, page = report_of(folder + '2', [close, synthetic.cell()])
+    has(page, 'too little seen to say what it costs')
 
 
 def not_results(folder):

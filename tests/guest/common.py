@@ -48,7 +48,7 @@ def exits(guest, timeout=10):
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
            rate='400mbit', mem=160, disk=None, boot_timeout=180, extra=(),
-           dst_extra=(), link=None, **settings):
+           dst_extra=(), link=None, pages=PAGES, **settings):
     """
     A guest that runs; the logs are kept if the test fails.
 
@@ -58,7 +58,7 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
     with Run(logs=logs) as run:
         pair = None
         try:
-            config = GuestConfig(mem=mem, smp=smp, pages=PAGES, zero=1000,
+            config = GuestConfig(mem=mem, smp=smp, pages=pages, zero=1000,
                                  untouched=1000, workload=workload,
                                  disk=disk and disk(run), extra=extra,
                                  **settings)
@@ -81,7 +81,7 @@ def audit(pair, side):
     """
     equal(pair.running_sides(), [side], 'the guest runs at')
     found = pair.side(side).audit()
-    equal(found.pages, PAGES, 'pages checked')
+    equal(found.pages, pair.config.pages, 'pages checked')
     check(found.right, f'memory: {found}')
     equal(pair.console.faults, [], 'what the guest said')
     pair.side(side).ask('corrupt 4711')

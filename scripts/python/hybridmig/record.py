@@ -1,7 +1,9 @@
-"""A run as text: its rounds for the unit tests, its handoff for the model.
+"""What the trace has of a run: its rounds and its handoff, for the unit tests
+and the model, and the looks at the dirty log.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import collections
 import os
 import re
 
@@ -12,6 +14,12 @@ CONFIG = ('max_rounds', 'min_gain', 'max_resend', 'max_time_us', 'max_bytes',
 ROUND = ('round', 'pages', 'zero_pages', 'bytes', 'remaining_pages',
          'dirtied_pages', 'unsent_pages', 'deferred_pages', 'hot_pages',
          'time_us', 'bandwidth', 'cut', 'cut_reason', 'action', 'reason')
+
+LOOK = re.compile(r'^\d+@(\d+\.\d+):hybrid_sample (.*)$')
+
+#: at: when, in seconds, of the host's clock of the day. over_s: since the log
+#: was cleared. cleared: True: for this look's sake; None: as a round ends.
+Look = collections.namedtuple('Look', 'at over_s pages cpu_s cleared')
 
 
 def trace_lines(guest):
@@ -26,6 +34,21 @@ def handoff_lines(*guests):
     """The steps of the handoff, as tests/model/replay reads them."""
     return [match[0] for guest in guests for line in trace_lines(guest)
             if (match := STEP.search(line))]
+
+
+def looks(guest):
+    """Each Look at the dirty log of a source, for the page bitmap."""
+    found = []
+    for line in trace_lines(guest):
+        if match := LOOK.match(line):
+            fields = _fields(match[2])
+            found.append(Look(float(match[1]), int(fields['over_us']) / 1e6,
+                              int(fields['fresh']),
+                              int(fields['cost_us']) / 1e6,
+                              fields['cleared'] == '1'))
+        elif ':hybrid_round round=' in line and found:
+            found[-1] = found[-1]._replace(cleared=None)
+    return found
 
 
 def _dash(key):

@@ -136,9 +136,9 @@ class Runner:
             if workload in self.writer.results.sampling:
                 continue
             with Run() as run:
-                entry = {'workload': workload, 'windows': sampling.measure(
+                entry = sampling.measure(
                     run, self.binaries['qemu'], workload, self.settings.accel,
-                    self.settings.machine)}
+                    self.settings.machine)
             self.say(sampling.text(entry))
             self.writer.write({'kind': 'sampling', **entry})
 

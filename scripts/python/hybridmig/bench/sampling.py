@@ -1,98 +1,172 @@
-"""What sampling costs: rounds with the page bitmap and without it.
+"""What sampling costs the guest: its work around each look at the dirty log.
 
-The rounds of one guest are held at a trickle, so that they last; in turn the
-dirty log is sampled for the page bitmap or left alone. What differs is the
-cost: of the guest's work, as each look at the dirty log has its next writes
-noted again, and of the source's own threads. The guest's work is counted by
-the CPU time of its vCPU; the speed of a CPU that is shared with other machines
-drifts by more than the cost within seconds, so windows are short, and many.
+A look has the guest's next writes noted again, which is over within a tenth of
+a second. The speed of a CPU that is shared with other machines drifts by more
+than that costs, but hardly within a second. So each look is compared with the
+third of a second before and after it; and so are, to see what the comparison
+is worth, moments at which nobody looked. For that the first round is held at a
+trickle, in which looks are far apart. How many pages are found while a
+migration has its full speed is counted in one that follows.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import bisect
+import math
 import statistics
+import time
 
 from ..guest import GuestConfig
 from ..migrate import Migration
 from ..pair import Pair
-from . import observe
+from ..record import looks
 from .techniques import COMMON_PARAMETERS
 
-#: Bytes per second: a round takes longer than a window.
-TRICKLE = 2 * 2**20
-MEM_MIB, PAGES = 200, 30000
-#: Workloads that write much of what they have, all the time.
-WORKLOADS = {'sequential': f'hot pages={PAGES // 4} rate=0',
-             'uniform': f'random pages={PAGES // 2} rate=0'}
-#: Reports of the guest, ten a second: those that the first writes after the
-#: log was switched on may slow down, and those that count.
-SETTLE, WINDOW = 5, 20
-#: With, without, without, with: a drift hits both alike.
-ORDER = (True, False, False, True)
+#: Bytes per second; less makes no difference.
+TRICKLE = 2**20
+#: So often a round is held so long, which is less than it would last.
+WATCHES, WATCH_S = 3, 80
+MEM_MIB, PAGES = 240, 40000
+RATE = '1gbit'
+#: They write as fast as they can.
+WORKLOADS = {'sequential': 'hot pages=7500 rate=0',
+             'uniform': 'random pages=15000 rate=0'}
+#: Reports of the guest, ten a second: that in which the log is looked at and
+#: the next may show the cost; compared with so many on either side of them.
+SHOWN, BASE = 2, 3
+#: No other look may be as near, in seconds.
+APART_S = 0.1 * (SHOWN + BASE)
 
 
-def _wait(pair, number):
-    if not pair.console.wait(lambda: len(pair.console.reports()) >= number,
-                             120):
-        raise TimeoutError('the guest does not report its work')
+def measure(run, binary, workload, accel='tcg', machine='pc',
+            watches=WATCHES, watch_s=WATCH_S):
+    """What a guest of its own did, as one entry of the results."""
+    pair = Pair(run, binary, rate=RATE, config=GuestConfig(
+        mem=MEM_MIB, pages=PAGES, accel=accel, machine=machine,
+        workload=WORKLOADS[workload]),
+        src_extra=['-trace', '-hybrid_*', '-trace', 'hybrid_sample',
+                   '-trace', 'hybrid_round'])
+    pair.start(timeout=120)
+    slow = []
+    for _ in range(watches):
+        slow.append(_migrate(pair, watch_s))
+        pair.renew_destination()
+    return {'workload': workload, 'slow': slow, 'full': _migrate(pair)}
 
 
-def _window(pair, bitmap):
-    """Operations per vCPU second, and CPU use, while a round lasts."""
+def _migrate(pair, trickle_s=None):
+    """Looks and reports of the rounds; held at a trickle, then cancelled, if
+    @trickle_s says how long."""
+    before = len(looks(pair.src))
     migration = Migration(pair, parameters={
-        **COMMON_PARAMETERS, 'max-bandwidth': TRICKLE,
-        'hybrid-hot-threshold': 2 if bitmap else 0})
+        **COMMON_PARAMETERS,
+        **({'max-bandwidth': TRICKLE} if trickle_s else {})})
     migration.start()
     if not migration.wait_phase('rounds'):
         raise RuntimeError('the rounds do not begin')
-    begin = len(pair.console.reports()) + SETTLE
-    _wait(pair, begin + 1)
-    cpu = observe.cpu_seconds(pair.src.machine.get_pid())
-    _wait(pair, begin + WINDOW + 1)
-    cpu = observe.cpu_between(cpu, observe.cpu_seconds(
-        pair.src.machine.get_pid()))
-    reports = pair.console.reports()[begin:begin + WINDOW + 1]
-    migration.cancel()
+    begin = time.monotonic()
+    if trickle_s:
+        pair.console.wait(lambda: time.monotonic() > begin + trickle_s,
+                          2 * trickle_s)
+        migration.cancel()
     migration.wait_end()
-    pair.renew_destination()
-    took = reports[-1].at - reports[0].at
-    done = sum(line.number_of('done') for line in reports[1:])
-    return {'bitmap': bitmap,
-            'rate': done / cpu['vcpu'],
-            'cpu_percent': cpu['migration'] * 100 / took}
+    day = time.time() - time.monotonic()
+    return {'looks': [(look.at - day, look.pages, look.cpu_s, look.cleared)
+                      for look in looks(pair.src)[before:]],
+            'reports': [(line.at, line.number_of('done'))
+                        for line in pair.console.reports()
+                        if line.at > begin] if trickle_s else [],
+            'took_s': looks(pair.src)[-1].at - day - begin}
 
 
-def measure(run, binary, workload, accel='tcg', machine='pc', times=6):
-    """All windows of one workload, in their order."""
-    pair = Pair(run, binary, rate='1gbit', config=GuestConfig(
-        mem=MEM_MIB, pages=PAGES, accel=accel, machine=machine,
-        workload=WORKLOADS[workload]),
-        src_extra=['-name', 'sampling,debug-threads=on', '-trace',
-                   '-hybrid_*'])
-    pair.start(timeout=120)
-    return [_window(pair, bitmap) for _ in range(times) for bitmap in ORDER]
+def _lost(reports, moment):
+    """Seconds of work missing after a moment; None without reports around."""
+    first = bisect.bisect_left(reports, [moment])
+    begin, end = first - 1 - BASE, first - 1 + SHOWN + BASE
+    if begin < 0 or end >= len(reports):
+        return None
+    times = [report[0] for report in reports[begin:end + 1]]
+    rates = [report[1] / (now - then) for report, then, now in
+             zip(reports[begin + 1:], times, times[1:])]
+    base = statistics.mean(rates[:BASE] + rates[-BASE:])
+    return sum((1 - rate / base) * (now - then) for rate, then, now in
+               list(zip(rates, times, times[1:]))[BASE:-BASE])
 
 
-def costs(windows):
-    """Of each four windows: (percent of the guest's work, percent
-    of one CPU) that sampling took; negative if by chance it was faster."""
-    found = []
-    size = len(ORDER)
-    for i in range(0, len(windows) - size + 1, size):
-        both = {bitmap: [w for w in windows[i:i + size]
-                         if w['bitmap'] == bitmap] for bitmap in (True, False)}
-        rate, cpu = ({b: statistics.mean(w[key] for w in part)
-                      for b, part in both.items()}
-                     for key in ('rate', 'cpu_percent'))
-        found.append(((1 - rate[True] / rate[False]) * 100,
-                      cpu[True] - cpu[False]))
-    return found
+def events(slow):
+    """([seconds lost and pages found at each look], [... at other times])."""
+    pairs = [_events(part) for part in slow]
+    return [[event for pair in pairs for event in pair[i]] for i in (0, 1)]
+
+
+def _events(slow):
+    at = [look[0] for look in slow['looks']]
+    reports = [list(report) for report in slow['reports']]
+    found, control = [], []
+    for (moment, pages, _, cleared), then, following in zip(
+            slow['looks'], [-math.inf] + at, at[1:] + [math.inf]):
+        lost = _lost(reports, moment)
+        if cleared and pages and lost is not None and \
+                min(moment - then, following - moment) >= APART_S:
+            found.append((lost, pages))
+        if 2 * APART_S <= following - moment < math.inf:
+            lost = _lost(reports, (moment + following) / 2)
+            if lost is not None:
+                control.append(lost)
+    return found, control
+
+
+def median_of(values):
+    """(median, and an interval that has the true one at 95 %): between two of
+    the values in order, as many from either end as the binomial says."""
+    values = sorted(values)
+    off = int((len(values) - 1.96 * math.sqrt(len(values))) / 2)
+    return (statistics.median(values), values[max(off, 0)],
+            values[-1 - max(off, 0)])
+
+
+def costs(entry):
+    """What the report says, or None if nothing can be said."""
+    found, control = events(entry['slow'])
+    if not found or not control:
+        return None
+    page = median_of([lost / pages for lost, pages in found])
+    result = {'n': len(found), 'page_s': page,
+              'look_s': median_of([lost for lost, _ in found]),
+              'control_s': median_of(control)}
+    for part, rounds in (('slow', entry['slow']), ('full', [entry['full']])):
+        all_looks = [look for r in rounds for look in r['looks']]
+        took = sum(r['took_s'] for r in rounds)
+        pages = sum(look[1] for look in all_looks if look[3])
+        result[part] = {
+            'share': [seconds * pages / took for seconds in page],
+            'looks': len(all_looks), 'took_s': took,
+            'cpu': sum(look[2] for look in all_looks) / took}
+    return result
+
+
+def _range(values, scale):
+    # adding 0 makes "-0.00" a plain zero
+    middle, least, most = (f'{round(value * scale, 2) + 0:.2f}'
+                           for value in values)
+    return f'{middle} ({least} to {most})'
 
 
 def text(entry):
     """One line for the report."""
-    work, cpu = zip(*costs(entry['windows']))
-    each = (f'{statistics.median(values):.1f} % ({min(values):.1f} to '
-            f'{max(values):.1f})' for values in (work, cpu))
-    return ('sampling the dirty log while rounds run, {} writer at full '
-            'speed: takes {} of the guest\'s work and {} of one CPU'
-            .format(entry['workload'], *each))
+    name = (f'sampling the dirty log while rounds run, {entry["workload"]} '
+            f'writer at full speed')
+    c = costs(entry)
+    if not c:
+        return f'{name}: too little seen to say what it costs'
+    parts = '; '.join(
+        '{}, {} looks in {:.1f} s took {} of its work and {:.3f} % of one CPU'
+        .format(when, c[part]['looks'], c[part]['took_s'],
+                _range(c[part]['share'], 100) + ' %',
+                c[part]['cpu'] * 100)
+        for part, when in (('slow', 'at a trickle'),
+                           ('full', f'at {RATE}')))
+    return ('{}: a look costs the guest {} ms, {} us for each page that it '
+            'finds (n = {}; at moments without a look {} ms); {}'.format(
+                name, _range(c['look_s'], 1e3),
+                _range(c['page_s'], 1e6), c['n'],
+                _range(c['control_s'], 1e3), parts))

@@ -47,7 +47,8 @@ class Results:
         elif kind == 'floor':
             self.floors[entry['link']] = entry
         elif kind == 'sampling':
-            self.sampling[entry['workload']] = entry
+            if 'slow' in entry:     # else it was measured in another way
+                self.sampling[entry['workload']] = entry
         elif kind == 'cell':
             if entry['key'] in self.keys():
                 self.duplicates.append(entry['key'])
