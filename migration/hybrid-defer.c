@@ -15,7 +15,6 @@
 #include "exec/memory.h"
 #include "exec/ram_addr.h"
 #include "exec/target_page.h"
-#include "system/kvm.h"
 #include "migration.h"
 #include "ram.h"
 #include "hybrid/trace.h"
@@ -30,7 +29,8 @@
 typedef struct HybridDefer {
     unsigned threshold;         /* 0: off */
     HybridSampler sampler;
-    int64_t last_us;            /* the sample before */
+    int64_t cleared_us;         /* when the log was */
+    bool read_clears;           /* the log cannot be read without that */
 
     /* the order of the first round */
     GArray *parts;              /* of HybridPart, the blocks */
@@ -47,11 +47,6 @@ typedef struct HybridPart {
 
 static HybridDefer hybrid_defer;
 
-static size_t hybrid_block_pages(RAMBlock *rb)
-{
-    return rb->used_length >> TARGET_PAGE_BITS;
-}
-
 static unsigned hybrid_block_ratio(RAMBlock *rb)
 {
     return MAX(1, rb->page_size >> TARGET_PAGE_BITS);
@@ -66,6 +61,7 @@ static int hybrid_defer_alloc(RAMBlock *rb, void *opaque)
     hb->pending = bitmap_new(pages);
     hb->fresh = bitmap_new(pages);
     hybrid_heat_init(&hb->heat, pages);
+    hybrid_log_begin(rb);
     return 0;
 }
 
@@ -143,33 +139,9 @@ void hybrid_defer_begin(unsigned threshold)
     RCU_READ_LOCK_GUARD();
     foreach_not_ignored_block(hybrid_defer_alloc, NULL);
     hybrid_defer_begin_scan(d);
-    d->last_us = hybrid_now_us();
-    hybrid_sampler_start(&d->sampler, d->last_us);
-}
-
-/*
- * With KVM's manual protection a page stays in the log until its chunk is
- * cleared, which the send of a page of it does.  Of a chunk that is deferred
- * no page is sent: clear it here, or it would look hot for ever.
- */
-static void hybrid_defer_rearm(RAMBlock *rb)
-{
-    size_t pages = hybrid_block_pages(rb);
-    size_t chunk = rb->clear_bmap ? 1ul << rb->clear_bmap_shift : pages;
-    size_t page = 0;
-
-    if (!rb->clear_bmap) {
-        return;                 /* was cleared as it was read */
-    }
-    while ((page = find_next_bit(rb->hybrid->fresh, pages, page)) < pages) {
-        ram_addr_t start = QEMU_ALIGN_DOWN(page, chunk);
-
-        if (clear_bmap_test_and_clear(rb, page)) {
-            memory_region_clear_dirty_bitmap(rb->mr, start << TARGET_PAGE_BITS,
-                                             chunk << TARGET_PAGE_BITS);
-        }
-        page = start + chunk;
-    }
+    d->read_clears = hybrid_log_read_clears();
+    d->cleared_us = hybrid_now_us();
+    hybrid_sampler_start(&d->sampler, d->cleared_us);
 }
 
 /* CPU time of this thread */
@@ -182,47 +154,11 @@ static int64_t hybrid_thread_us(void)
 }
 
 typedef struct HybridFound {
-    uint64_t fresh;
-    uint64_t known;
-    bool clear;                 /* the log, or it is only read */
+    HybridLook look;
     bool next_heat;
     bool warm;
     bool recent;
 } HybridFound;
-
-/* Copies what the log has of the block, without clearing it */
-static int hybrid_defer_read_block(RAMBlock *rb, void *opaque)
-{
-    unsigned long *fresh = rb->hybrid->fresh;
-    const unsigned long pages = hybrid_block_pages(rb);
-    unsigned long page = rb->offset >> TARGET_PAGE_BITS;
-    DirtyMemoryBlocks *log =
-        qatomic_rcu_read(&ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION]);
-
-    /* As all blocks, this one begins at a word of the log */
-    for (unsigned long done = 0, len; done < pages; done += len, page += len) {
-        unsigned long from = page % DIRTY_MEMORY_BLOCK_SIZE;
-
-        len = MIN(pages - done, DIRTY_MEMORY_BLOCK_SIZE - from);
-        bitmap_copy_with_src_offset(fresh + BIT_WORD(done),
-                                    log->blocks[page / DIRTY_MEMORY_BLOCK_SIZE],
-                                    from, len);
-    }
-    bitmap_clear(fresh, pages, ROUND_UP(pages, BITS_PER_LONG) - pages);
-    *(uint64_t *)opaque += bitmap_count_one(fresh, pages);
-    return 0;
-}
-
-static void hybrid_defer_clear_block(RAMBlock *rb)
-{
-    unsigned long *bmap = rb->bmap;
-
-    /* QEMU's helper puts what it finds into rb->bmap */
-    bitmap_zero(rb->hybrid->fresh, hybrid_block_pages(rb));
-    rb->bmap = rb->hybrid->fresh;
-    cpu_physical_memory_sync_dirty_bitmap(rb, 0, rb->used_length);
-    rb->bmap = bmap;
-}
 
 static int hybrid_defer_look_block(RAMBlock *rb, void *opaque)
 {
@@ -231,18 +167,17 @@ static int hybrid_defer_look_block(RAMBlock *rb, void *opaque)
     size_t pages = hybrid_block_pages(rb);
     uint64_t known;
 
-    if (found->clear) {
-        hybrid_defer_clear_block(rb);
+    if (found->look.cleared) {
+        hybrid_log_clear(rb);
     }
     if (found->next_heat) {
         hybrid_heat_next(&hb->heat);
     }
     /* What is not cleared will be found once more */
-    found->fresh += hybrid_hot_sample(found->clear ? &hb->heat : NULL,
-                                      hb->fresh, rb->bmap, hb->deferred,
-                                      hb->pending, pages,
-                                      hybrid_block_ratio(rb), &known);
-    found->known += known;
+    found->look.fresh += hybrid_hot_sample(
+        found->look.cleared ? &hb->heat : NULL, hb->fresh, rb->bmap,
+        hb->deferred, hb->pending, pages, hybrid_block_ratio(rb), &known);
+    found->look.known += known;
     if (found->warm) {
         hybrid_hot_defer_warm(rb->bmap, hb->deferred, hb->pending, pages,
                               hybrid_block_ratio(rb));
@@ -250,71 +185,76 @@ static int hybrid_defer_look_block(RAMBlock *rb, void *opaque)
     if (found->recent) {
         hybrid_recent_add(hb->once, hb->recent, hb->fresh, pages);
     }
-    if (found->clear) {
-        hybrid_defer_rearm(rb);
-    }
     bitmap_zero(hb->fresh, pages);
     return 0;
 }
 
-/*
- * Is the log to be cleared?  If not, it has been copied.  KVM's ring is
- * cleared as it is read; what that costs is paid before the next look.
- */
-static bool hybrid_defer_may_clear(int64_t now_us)
+static int hybrid_defer_read_block(RAMBlock *rb, void *opaque)
+{
+    *(uint64_t *)opaque += hybrid_log_read(rb);
+    return 0;
+}
+
+/* Is the log to be cleared?  If not, it has been read. */
+static bool hybrid_defer_may_clear(int64_t now_us, int64_t begin_us)
 {
     uint64_t pages = 0;
 
-    if (kvm_dirty_ring_enabled()) {
-        return true;
+    if (hybrid_defer.read_clears) {
+        return true;            /* it is paid before the next look */
     }
     foreach_not_ignored_block(hybrid_defer_read_block, &pages);
-    return hybrid_sampler_may_clear(&hybrid_defer.sampler, now_us, pages);
+    return hybrid_sampler_may_clear(&hybrid_defer.sampler, now_us,
+                                    hybrid_thread_us() - begin_us, pages);
 }
 
-/* Returns the CPU time that it took: to wait for the BQL costs nobody any */
-static int64_t hybrid_defer_look(HybridFound *found, int64_t now_us)
+/* With look.cleared set before, the log is cleared whatever it costs */
+static void hybrid_defer_look(HybridFound *found, int64_t now_us)
 {
+    /* CPU time: to wait for the BQL costs nobody any */
     int64_t begin_us = hybrid_thread_us();
 
     bql_lock();
     memory_global_dirty_log_sync(false);
     WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
         RCU_READ_LOCK_GUARD();
-        found->clear = found->clear || hybrid_defer_may_clear(now_us);
-        found->next_heat = found->clear && !found->recent &&
+        found->look.cleared = found->look.cleared ||
+                              hybrid_defer_may_clear(now_us, begin_us);
+        found->next_heat = found->look.cleared && !found->recent &&
             hybrid_sampler_next_heat(&hybrid_defer.sampler, now_us);
         foreach_not_ignored_block(hybrid_defer_look_block, found);
     }
-    if (found->clear) {
+    if (found->look.cleared) {
         memory_global_after_dirty_log_sync();
     }
     bql_unlock();
-    return hybrid_thread_us() - begin_us;
+    found->look.cost_us = hybrid_thread_us() - begin_us;
 }
 
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
                          uint64_t *fresh)
 {
     HybridDefer *d = &hybrid_defer;
-    int64_t begin_us = hybrid_now_us(), cost_us;
-    HybridFound found = { .warm = warm, .clear = now };
+    int64_t begin_us = hybrid_now_us();
+    HybridFound found = {
+        .look.cleared = now,
+        .look.round_end = now,
+        .warm = warm,
+    };
 
     if (!d->threshold ||
         !(now || hybrid_sampler_due(&d->sampler, begin_us))) {
         return false;
     }
-    cost_us = hybrid_defer_look(&found, begin_us);
-    /* What ends a round clears the log with and without samples */
-    hybrid_sampler_done(&d->sampler, hybrid_now_us(), cost_us, found.fresh,
-                        found.known, found.clear && !now ? found.fresh : 0);
-    *over_us = begin_us - d->last_us;
-    *fresh = found.fresh;
-    if (found.clear) {
-        d->last_us = begin_us;
+    hybrid_defer_look(&found, begin_us);
+    hybrid_sampler_done(&d->sampler, hybrid_now_us(), &found.look);
+    *over_us = begin_us - d->cleared_us;
+    *fresh = found.look.fresh;
+    if (found.look.cleared) {
+        d->cleared_us = begin_us;
     }
-    trace_hybrid_sample(*over_us, found.fresh, found.known, cost_us,
-                        found.clear);
+    trace_hybrid_sample(*over_us, found.look.fresh, found.look.known,
+                        found.look.cost_us, found.look.cleared);
     return true;
 }
 
@@ -374,8 +314,7 @@ static int hybrid_dirty_add_lone(RAMBlock *rb, void *opaque)
 bool hybrid_defer_recent(void)
 {
     HybridDefer *d = &hybrid_defer;
-    HybridFound found = { .recent = true, .clear = true };
-    int64_t cost_us = 0;
+    HybridFound found = { .recent = true, .look.cleared = true };
     unsigned n;
 
     if (!d->threshold) {
@@ -385,11 +324,12 @@ bool hybrid_defer_recent(void)
         foreach_not_ignored_block(hybrid_recent_alloc, NULL);
     }
     /* With much memory a look takes long, and so close ones say nothing */
-    for (n = 0; n < HYBRID_RECENT_SAMPLES && cost_us < HYBRID_RECENT_US; n++) {
+    for (n = 0; n < HYBRID_RECENT_SAMPLES &&
+                found.look.cost_us < HYBRID_RECENT_US; n++) {
         g_usleep(HYBRID_RECENT_US);
-        cost_us = hybrid_defer_look(&found, hybrid_now_us());
+        hybrid_defer_look(&found, hybrid_now_us());
     }
-    trace_hybrid_recent(n, found.fresh, cost_us);
+    trace_hybrid_recent(n, found.look.fresh, found.look.cost_us);
     return true;
 }
 

@@ -318,7 +318,7 @@ bool hybrid_scan_next(HybridScan *s)
 
 /*
  * The planes reach back over a good part of the time that rounds have run,
- * but no more than about two seconds.
+ * but no more than about two seconds, if the log can be cleared so often.
  */
 #define HEAT_MIN_US 20000
 #define HEAT_MAX_US 500000
@@ -333,12 +333,10 @@ void hybrid_sampler_start(HybridSampler *s, int64_t now_us)
     };
 }
 
-static bool sampler_is_paid(const HybridSampler *s, int64_t now_us,
-                            int64_t more_us)
+/* What all looks may have taken by now */
+static int64_t sampler_may_us(const HybridSampler *s, int64_t now_us)
 {
-    int64_t may_us = (now_us - s->start_us) * HYBRID_SAMPLER_DUTY / 100;
-
-    return s->spent_us + more_us <= may_us;
+    return (now_us - s->start_us) * HYBRID_SAMPLER_DUTY / 100;
 }
 
 static int64_t sampler_guest_us(uint64_t pages)
@@ -348,26 +346,35 @@ static int64_t sampler_guest_us(uint64_t pages)
 
 bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us)
 {
-    return now_us >= s->next_us && sampler_is_paid(s, now_us, s->cost_us);
+    int64_t may_us = sampler_may_us(s, now_us);
+    int64_t looks_us = s->looks_us + s->look_us;
+
+    return now_us >= s->next_us && looks_us <= may_us / 2 &&
+           looks_us + s->guest_us <= may_us;
 }
 
 bool hybrid_sampler_may_clear(const HybridSampler *s, int64_t now_us,
-                              uint64_t pages)
+                              int64_t cost_us, uint64_t pages)
 {
-    return sampler_is_paid(s, now_us, s->cost_us + sampler_guest_us(pages));
+    /* To clear it takes about as long again as to read it */
+    return s->looks_us + 2 * cost_us + s->guest_us +
+           sampler_guest_us(pages) <= sampler_may_us(s, now_us);
 }
 
-void hybrid_sampler_done(HybridSampler *s, int64_t now_us, int64_t cost_us,
-                         uint64_t fresh, uint64_t known, uint64_t cleared)
+void hybrid_sampler_done(HybridSampler *s, int64_t now_us,
+                         const HybridLook *look)
 {
-    /* What is new is less of all that is in a log that was not cleared */
-    unsigned share = cleared ? 4 : 16;
+    /* In a log that was not cleared, what is new is less of all that is there */
+    unsigned share = look->cleared ? 4 : 16;
 
-    s->cost_us = cost_us;
-    s->spent_us += cost_us + sampler_guest_us(cleared);
+    s->look_us = look->cost_us;
+    s->looks_us += look->cost_us;
+    if (look->cleared && !look->round_end) {
+        s->guest_us += sampler_guest_us(look->fresh);
+    }
 
     /* What is known by now need not be found again soon */
-    if (known * share >= fresh * (share - 1)) {
+    if (look->known * share >= look->fresh * (share - 1)) {
         s->interval_us = MIN(s->interval_us * 2, HYBRID_SAMPLER_MAX_US);
     } else {
         s->interval_us = MAX(s->interval_us / 2, HYBRID_SAMPLER_MIN_US);

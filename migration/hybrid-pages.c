@@ -24,6 +24,11 @@ static int hybrid_pages_alloc(RAMBlock *rb, void *opaque)
     return 0;
 }
 
+size_t hybrid_block_pages(RAMBlock *rb)
+{
+    return qemu_ram_get_used_length(rb) >> qemu_target_page_bits();
+}
+
 void hybrid_block_free(RAMBlock *rb)
 {
     HybridBlock *hb = g_steal_pointer(&rb->hybrid);
@@ -34,6 +39,7 @@ void hybrid_block_free(RAMBlock *rb)
         g_free(hb->deferred);
         g_free(hb->pending);
         g_free(hb->fresh);
+        g_free(hb->armed);
         g_free(hb->once);
         g_free(hb->recent);
         hybrid_heat_destroy(&hb->heat);

@@ -25,7 +25,8 @@ typedef struct HybridBlock {
      */
     unsigned long *deferred;
     unsigned long *pending;
-    unsigned long *fresh;       /* what a sample has found, else all zero */
+    unsigned long *fresh;       /* what a look has found, else all zero */
+    unsigned long *armed;       /* parts of which the log says something */
     HybridHeat heat;
     unsigned long *once;        /* see hybrid_recent_add(); NULL: not known */
     unsigned long *recent;
@@ -35,12 +36,32 @@ typedef struct HybridBlock {
 void hybrid_pages_init(void);
 void hybrid_pages_cleanup(void);
 
+/* Target pages in use */
+size_t hybrid_block_pages(RAMBlock *rb);
+
 /*
  * hybrid-discard.c: have the peer drop what is dirty now, while the guest
  * still runs, and wait until it has.  RAM has just been synced, and nothing
  * is sent any more before the switch.
  */
 void hybrid_discard_before_stop(MigrationState *s);
+
+/* ---- hybrid-log.c: the dirty log; migration thread ---- */
+
+/* KVM's ring, and its bitmap without manual protection */
+bool hybrid_log_read_clears(void);
+
+/* RAM has been synced for the first time */
+void hybrid_log_begin(RAMBlock *rb);
+
+/*
+ * Fill HybridBlock.fresh, all zero before hybrid_log_read(), with what was
+ * written since the log was cleared or RAM was synced.  Read returns the
+ * number of pages.  BQL, bitmap_mutex and RCU read lock held, and
+ * memory_global_dirty_log_sync() called.
+ */
+uint64_t hybrid_log_read(RAMBlock *rb);
+void hybrid_log_clear(RAMBlock *rb);
 
 /* ---- hybrid-defer.c: the page bitmap; migration thread ---- */
 

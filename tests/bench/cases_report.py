@@ -203,7 +203,8 @@ def sampling_shown(folder):
     _, _, page = report_of(folder, [before, entry, synthetic.cell()])
     has(page, 'a look costs the guest 10.00 (10.00 to 10.00) ms, '
         '1.00 (1.00 to 1.00) us for each page')
-    has(page, 'n = 40; at moments without a look 0.00 (')
+    has(page, 'n = 40; mean 10.0 ms, its standard error 0.0; at moments '
+        'without a look 0.00 (')
     has(page, 'at a trickle, 40 looks in 80.0 s took 0.50 (0.50 to 0.50) % '
         'of its work and 0.005 % of one CPU')
     has(page, 'at 1gbit, 3 looks in 0.5 s took 1.00 (1.00 to 1.00) % of its '

@@ -33,6 +33,8 @@ WORKLOADS = {'sequential': 'hot pages=7500 rate=0',
 #: Reports of the guest, ten a second: that in which the log is looked at and
 #: the next may show the cost; compared with so many on either side of them.
 SHOWN, BASE = 2, 3
+#: So many moments of each kind, or nothing is said.
+LEAST = 20
 #: No other look may be as near, in seconds.
 APART_S = 0.1 * (SHOWN + BASE)
 
@@ -70,12 +72,15 @@ def _migrate(pair, trickle_s=None):
         migration.cancel()
     migration.wait_end()
     day = time.time() - time.monotonic()
-    return {'looks': [(look.at - day, look.pages, look.cpu_s, look.cleared)
-                      for look in looks(pair.src)[before:]],
+    found = [(look.at - day, look.pages, look.cpu_s, look.cleared)
+             for look in looks(pair.src)[before:]]
+    if not found:
+        raise RuntimeError('the dirty log is not looked at')
+    return {'looks': found,
             'reports': [(line.at, line.number_of('done'))
                         for line in pair.console.reports()
                         if line.at > begin] if trickle_s else [],
-            'took_s': looks(pair.src)[-1].at - day - begin}
+            'took_s': found[-1][0] - begin}
 
 
 def _lost(reports, moment):
@@ -116,22 +121,27 @@ def _events(slow):
 
 
 def median_of(values):
-    """(median, and an interval that has the true one at 95 %): between two of
-    the values in order, as many from either end as the binomial says."""
+    """(median, and an interval that has the true one at 95 % or more): between
+    two of the values in order, as many from either end as the binomial says.
+    """
     values = sorted(values)
-    off = int((len(values) - 1.96 * math.sqrt(len(values))) / 2)
-    return (statistics.median(values), values[max(off, 0)],
-            values[-1 - max(off, 0)])
+    count, outside, off = len(values), 0, 0
+    while 2 * (outside + math.comb(count, off)) <= 0.05 * 2**count:
+        outside += math.comb(count, off)
+        off += 1
+    return statistics.median(values), values[off - 1], values[-off]
 
 
 def costs(entry):
-    """What the report says, or None if nothing can be said."""
+    """What the report says, or None if too little was seen."""
     found, control = events(entry['slow'])
-    if not found or not control:
+    if min(len(found), len(control)) < LEAST:
         return None
     page = median_of([lost / pages for lost, pages in found])
-    result = {'n': len(found), 'page_s': page,
-              'look_s': median_of([lost for lost, _ in found]),
+    lost = [event[0] for event in found]
+    result = {'n': len(found), 'page_s': page, 'look_s': median_of(lost),
+              'mean_s': (statistics.mean(lost),
+                         statistics.stdev(lost) / math.sqrt(len(lost))),
               'control_s': median_of(control)}
     for part, rounds in (('slow', entry['slow']), ('full', [entry['full']])):
         all_looks = [look for r in rounds for look in r['looks']]
@@ -166,7 +176,8 @@ def text(entry):
         for part, when in (('slow', 'at a trickle'),
                            ('full', f'at {RATE}')))
     return ('{}: a look costs the guest {} ms, {} us for each page that it '
-            'finds (n = {}; at moments without a look {} ms); {}'.format(
-                name, _range(c['look_s'], 1e3),
-                _range(c['page_s'], 1e6), c['n'],
+            'finds (n = {}; mean {:.1f} ms, its standard error {:.1f}; at '
+            'moments without a look {} ms); {}'.format(
+                name, _range(c['look_s'], 1e3), _range(c['page_s'], 1e6),
+                c['n'], *(value * 1e3 for value in c['mean_s']),
                 _range(c['control_s'], 1e3), parts))
