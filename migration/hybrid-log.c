@@ -5,8 +5,9 @@
  *
  * With KVM's manual protection (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) a page
  * stays in KVM's log until its part of clear_bmap is cleared, which sending the
- * first page of that part does; and in the beginning all pages are in the log.
- * So what KVM says of a part that was never cleared means nothing.
+ * first page of that part does; and in the beginning all pages may be in the
+ * log.  So what KVM says of a part that was never cleared means nothing.  What
+ * it says later does, as each round ends with a look that clears the log.
  */
 
 #include "hybrid-internal.h"
@@ -16,6 +17,10 @@
 #include "exec/ram_addr.h"
 #include "exec/target_page.h"
 #include "system/kvm.h"
+#ifdef CONFIG_KVM
+#include "system/kvm_int.h"
+#endif
+#include "system/tcg.h"
 #include "ram.h"
 #include "hybrid-pages.h"
 
@@ -23,8 +28,7 @@ static bool hybrid_log_manual(void)
 {
 #ifdef CONFIG_KVM
     return kvm_enabled() && !kvm_dirty_ring_enabled() &&
-           kvm_check_extension(kvm_state,
-                               KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) > 0;
+           kvm_state->manual_dirty_log_protect;
 #else
     return false;
 #endif
@@ -32,7 +36,7 @@ static bool hybrid_log_manual(void)
 
 bool hybrid_log_read_clears(void)
 {
-    return kvm_enabled() && !hybrid_log_manual();
+    return !tcg_enabled() && !hybrid_log_manual();
 }
 
 static size_t hybrid_log_parts(RAMBlock *rb, size_t pages)
@@ -147,7 +151,7 @@ uint64_t hybrid_log_read(RAMBlock *rb)
 static void hybrid_log_rearm(RAMBlock *rb)
 {
     size_t pages = hybrid_block_pages(rb);
-    size_t part = 1ul << rb->clear_bmap_shift;
+    ram_addr_t part = (ram_addr_t)1 << rb->clear_bmap_shift;
     size_t page = 0;
 
     while ((page = find_next_bit(rb->hybrid->fresh, pages, page)) < pages) {

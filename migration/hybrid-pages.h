@@ -48,7 +48,7 @@ void hybrid_discard_before_stop(MigrationState *s);
 
 /* ---- hybrid-log.c: the dirty log; migration thread ---- */
 
-/* KVM's ring, and its bitmap without manual protection */
+/* All but TCG, and KVM's bitmap with manual protection */
 bool hybrid_log_read_clears(void);
 
 /* RAM has been synced for the first time */
@@ -56,8 +56,7 @@ void hybrid_log_begin(RAMBlock *rb);
 
 /*
  * Fill HybridBlock.fresh, all zero before hybrid_log_read(), with what was
- * written since the log was cleared or RAM was synced.  Read returns the
- * number of pages.  BQL, bitmap_mutex and RCU read lock held, and
+ * written since the log was cleared.  Read returns the number of pages.  BQL, bitmap_mutex and RCU read lock held, and
  * memory_global_dirty_log_sync() called.
  */
 uint64_t hybrid_log_read(RAMBlock *rb);

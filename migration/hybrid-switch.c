@@ -14,6 +14,8 @@
 #include "qapi/qapi-commands-migration.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "exec/memory.h"
+#include "system/kvm.h"
 #include "system/runstate.h"
 #include "migration.h"
 #include "migration-stats.h"
@@ -134,6 +136,14 @@ void hybrid_src_stopped(MigrationState *s)
         return;
     }
     h->timed_out = false;
+    if (kvm_dirty_ring_enabled()) {
+        /*
+         * What KVM has written by itself (Arm: tables of the interrupt
+         * controller) is not in the ring, and only a last sync gets it; that
+         * of a switch to post-copy is none.
+         */
+        memory_global_dirty_log_sync(true);
+    }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (h->times.stop_us < 0) {
             h->times.stop_us = hybrid_now_us();
