@@ -56,8 +56,9 @@ void hybrid_log_begin(RAMBlock *rb);
 
 /*
  * Fill HybridBlock.fresh, all zero before hybrid_log_read(), with what was
- * written since the log was cleared.  Read returns the number of pages.  BQL, bitmap_mutex and RCU read lock held, and
- * memory_global_dirty_log_sync() called.
+ * written since the log was cleared.  Read returns the number of pages.  BQL,
+ * bitmap_mutex and RCU read lock held, and memory_global_dirty_log_sync()
+ * called.
  */
 uint64_t hybrid_log_read(RAMBlock *rb);
 void hybrid_log_clear(RAMBlock *rb);
