@@ -196,7 +196,7 @@ static int hybrid_defer_read_block(RAMBlock *rb, void *opaque)
 }
 
 /* Is the log to be cleared?  If not, it has been read. */
-static bool hybrid_defer_may_clear(int64_t now_us, int64_t begin_us)
+static bool hybrid_defer_may_clear(int64_t now_us, int64_t cpu_begin_us)
 {
     uint64_t pages = 0;
 
@@ -205,21 +205,22 @@ static bool hybrid_defer_may_clear(int64_t now_us, int64_t begin_us)
     }
     foreach_not_ignored_block(hybrid_defer_read_block, &pages);
     return hybrid_sampler_may_clear(&hybrid_defer.sampler, now_us,
-                                    hybrid_thread_us() - begin_us, pages);
+                                    hybrid_thread_us() - cpu_begin_us, pages);
 }
 
 /* With look.cleared set before, the log is cleared whatever it costs */
-static void hybrid_defer_look(HybridFound *found, int64_t now_us)
+static void hybrid_defer_look(HybridFound *found)
 {
+    int64_t now_us = hybrid_now_us();
     /* CPU time: to wait for the BQL costs nobody any */
-    int64_t begin_us = hybrid_thread_us();
+    int64_t cpu_begin_us = hybrid_thread_us();
 
     bql_lock();
     memory_global_dirty_log_sync(false);
     WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
         RCU_READ_LOCK_GUARD();
         found->look.cleared = found->look.cleared ||
-                              hybrid_defer_may_clear(now_us, begin_us);
+                              hybrid_defer_may_clear(now_us, cpu_begin_us);
         found->next_heat = found->look.cleared && !found->recent &&
             hybrid_sampler_next_heat(&hybrid_defer.sampler, now_us);
         foreach_not_ignored_block(hybrid_defer_look_block, found);
@@ -228,7 +229,7 @@ static void hybrid_defer_look(HybridFound *found, int64_t now_us)
         memory_global_after_dirty_log_sync();
     }
     bql_unlock();
-    found->look.cost_us = hybrid_thread_us() - begin_us;
+    found->look.cost_us = hybrid_thread_us() - cpu_begin_us;
 }
 
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
@@ -246,7 +247,7 @@ bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
         !(now || hybrid_sampler_due(&d->sampler, begin_us))) {
         return false;
     }
-    hybrid_defer_look(&found, begin_us);
+    hybrid_defer_look(&found);
     hybrid_sampler_done(&d->sampler, hybrid_now_us(), &found.look);
     *over_us = begin_us - d->cleared_us;
     *fresh = found.look.fresh;
@@ -327,7 +328,7 @@ bool hybrid_defer_recent(void)
     for (n = 0; n < HYBRID_RECENT_SAMPLES &&
                 found.look.cost_us < HYBRID_RECENT_US; n++) {
         g_usleep(HYBRID_RECENT_US);
-        hybrid_defer_look(&found, hybrid_now_us());
+        hybrid_defer_look(&found);
     }
     trace_hybrid_recent(n, found.look.fresh, found.look.cost_us);
     return true;

@@ -15,7 +15,9 @@ ROUND = ('round', 'pages', 'zero_pages', 'bytes', 'remaining_pages',
          'dirtied_pages', 'unsent_pages', 'deferred_pages', 'hot_pages',
          'time_us', 'bandwidth', 'cut', 'cut_reason', 'action', 'reason')
 
-LOOK = re.compile(r'^\d+@(\d+\.\d+):hybrid_sample (.*)$')
+#: How a line of the trace begins; the group is the time.
+STAMP = r'^\d+@(\d+\.\d+):'
+LOOK = re.compile(STAMP + r'hybrid_sample (.*)$')
 
 #: at: when, in seconds, of the host's clock of the day. over_s: since the log
 #: was cleared. cleared: True: for this look's sake; None: as a round ends.

@@ -5,6 +5,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import re
 
+from ..record import STAMP
+
 #: A shorter silence of the 1 ms tick is not kept.
 GAP_S = 0.003
 #: After RESUME, a silence still counts as that of the switch.
@@ -13,10 +15,9 @@ SWITCH_MARGIN_S = 0.1
 # The destination logs these, patched or not: two lines for each fault, none
 # for other pages.
 FAULT_EVENTS = ('postcopy_ram_fault_thread_request', 'postcopy_page_req_del')
-_STAMP = r'^\d+@(\d+\.\d+):'
-_REQUEST = re.compile(_STAMP + r'postcopy_ram_fault_thread_request '
+_REQUEST = re.compile(STAMP + r'postcopy_ram_fault_thread_request '
                       r'Request for HVA=(0x[0-9a-f]+)')
-_PLACED = re.compile(_STAMP + r'postcopy_page_req_del '
+_PLACED = re.compile(STAMP + r'postcopy_page_req_del '
                      r'resolved page req (0x[0-9a-f]+)')
 PAGE_MASK = ~0xfff
 

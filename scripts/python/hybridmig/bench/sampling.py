@@ -52,7 +52,11 @@ def measure(run, binary, workload, accel='tcg', machine='pc',
     for _ in range(watches):
         slow.append(_migrate(pair, watch_s))
         pair.renew_destination()
-    return {'workload': workload, 'slow': slow, 'full': _migrate(pair)}
+    full = _migrate(pair)
+    audit = pair.dst.audit()
+    if not audit.right:
+        raise RuntimeError(f'the guest of the sampling: {audit}')
+    return {'workload': workload, 'slow': slow, 'full': full}
 
 
 def _migrate(pair, trickle_s=None):
