@@ -16,6 +16,7 @@
  */
 
 #include "hybrid-internal.h"
+#include "hybrid-point.h"
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include "qemu/bitmap.h"
@@ -130,6 +131,7 @@ void hybrid_discard_before_stop(MigrationState *s)
      * would have to wait for.
      */
     hybrid_src_probe_rtt(s, HYBRID_PROBE_DISCARDED);
+    hybrid_point("src-discarded");
 }
 
 /* ---- destination ---- */

@@ -21,6 +21,7 @@
 #include "ram.h"
 #include "savevm.h"
 #include "hybrid/trace.h"
+#include "hybrid-point.h"
 
 /* The ledger learns of pages that have come in steps of this many */
 #define HYBRID_LEDGER_STEP 16384
@@ -88,7 +89,9 @@ static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
                             HybridMessage *m)
 {
     trace_hybrid_message("dst", hybrid_msg_str(kind));
+    hybrid_point_message("dst-sends", hybrid_msg_str(kind));
     migrate_send_rp_hybrid(mis, m->bytes->data, m->bytes->len);
+    hybrid_point_message("dst-sent", hybrid_msg_str(kind));
     hybrid_msg_free(m);
 }
 
@@ -116,6 +119,7 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
         }
         hybrid_dst.agreed = true;
     }
+    hybrid_point("dst-heard-hello");
     migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
     return true;
 }
@@ -288,6 +292,7 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
         goto out;
     }
     trace_hybrid_message("dst", hybrid_msg_str(kind));
+    hybrid_point_message("dst-read", hybrid_msg_str(kind));
     switch (kind) {
     case HYBRID_MSG_SETTINGS:
         ret = hybrid_dst_settings(mis, &m);
@@ -321,6 +326,7 @@ void hybrid_dst_package(MigrationIncomingState *mis)
             hybrid_dst_step(HANDOFF_EV_PACKAGE);
         }
         hybrid_dst_mark("package");
+        hybrid_point("dst-package");
         if (hybrid_dst_drop_untouched()) {
             /* The source has the guest, and keeps it without LOADED */
             exit(EXIT_FAILURE);
@@ -338,6 +344,7 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
         return false;
     }
     h->start = start;
+    hybrid_point("dst-loaded");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         /*
          * The listen thread may have given up meanwhile.  Then the source
@@ -369,6 +376,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
         return;
     }
     hybrid_dst_mark("started");
+    hybrid_point("dst-started");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         running = runstate_is_running();
         h->started = true;
@@ -381,6 +389,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
 void hybrid_dst_paused(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
+        hybrid_point("dst-paused");
         QEMU_LOCK_GUARD(&hybrid_dst.lock);
         hybrid_dst_step(HANDOFF_EV_LINK_LOST);
     }
@@ -434,6 +443,7 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
     if (!h->agreed) {
         return;
     }
+    hybrid_point("dst-stream-ended");
     if (load_res >= 0) {
         /* The source ends the stream only after it has said GRANT */
         qemu_event_wait(&h->started_event);
@@ -510,6 +520,7 @@ static void hybrid_dst_count(uint64_t pages)
 void hybrid_dst_received(uint64_t pages)
 {
     if (hybrid_dst.agreed) {
+        hybrid_point("dst-in-rounds");
         hybrid_dst_count(pages);
     }
 }
@@ -520,6 +531,7 @@ void hybrid_dst_placed(void *host, uint64_t pages)
         return;
     }
     hybrid_dst_count(pages);
+    hybrid_point("dst-placed");
     hybrid_flow_placed(pages);
     hybrid_faults_placed(host, pages);
 }

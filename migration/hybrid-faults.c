@@ -14,6 +14,7 @@
 #include "ram.h"
 #include "qemu-file.h"
 #include "hybrid-blocktime.h"
+#include "hybrid-point.h"
 
 static struct {
     QemuMutex lock;             /* blocktime */
@@ -110,6 +111,7 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
     if (!hybrid_dst_agreed()) {
         return;
     }
+    hybrid_point("dst-fault");
     vcpu = hybrid_faults_vcpu(ptid);
     hybrid_faults_say_vcpu(vcpu < 0 ? HYBRID_NO_VCPU : vcpu);
     if (vcpu < 0) {

@@ -19,6 +19,7 @@
 #include "hybrid/trace.h"
 #include "hybrid-pages.h"
 #include "hybrid-params.h"
+#include "hybrid-point.h"
 
 /* How often to look whether a device still holds the switch back */
 #define HYBRID_HELD_MS 100
@@ -207,6 +208,9 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     bool scan_ended;
 
     if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
+        if (h->active && s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+            hybrid_point("src-in-paging");
+        }
         return HYBRID_TICK_NONE;
     }
     if (!h->round) {
@@ -217,6 +221,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     if (h->observe) {
         return HYBRID_TICK_NONE;
     }
+    hybrid_point("src-in-rounds");
     hybrid_src_sample(false);
 
     cut = hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
@@ -243,6 +248,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
     qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
     action = hybrid_src_end_round(cut, &end);
+    hybrid_point("src-round-ended");
 
     /*
      * State that only pre-copy can carry (devices) is not the policy's
@@ -265,6 +271,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         hybrid_discard_before_stop(s);
     }
     hybrid_flow_drain(s);
+    hybrid_point("src-before-stop");
     return HYBRID_TICK_SWITCH;
 }
 

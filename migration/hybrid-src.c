@@ -19,6 +19,7 @@
 #include "hybrid/trace.h"
 #include "hybrid-pages.h"
 #include "hybrid-params.h"
+#include "hybrid-point.h"
 #include "hybrid-tcp.h"
 
 /*
@@ -246,6 +247,7 @@ bool hybrid_src_negotiate(MigrationState *s)
     }
     hello_us = hybrid_now_us();
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_HELLO);
+    hybrid_point("src-said-hello");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (!hybrid_src_wait_answer(HANDOFF_SRC_HELLO)) {
             hybrid_src_step(HANDOFF_EV_LINK_LOST);
@@ -267,6 +269,7 @@ bool hybrid_src_negotiate(MigrationState *s)
     }
 
     hybrid_src_send_settings(s);
+    hybrid_point_message("src-sent", "SETTINGS");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (!hybrid_src_wait_answer(HANDOFF_SRC_ASKED)) {
             hybrid_src_step(HANDOFF_EV_LINK_LOST);
@@ -380,6 +383,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
         goto out;
     }
     trace_hybrid_message("src", hybrid_msg_str(kind));
+    hybrid_point_message("src-read", hybrid_msg_str(kind));
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         switch (kind) {

@@ -25,6 +25,7 @@
 #include "savevm.h"
 #include "hybrid/trace.h"
 #include "hybrid-params.h"
+#include "hybrid-point.h"
 
 /* What a cancel leaves to ABORT to get into the socket, on a stuck link */
 #define HYBRID_ABORT_PATIENCE_US 500000
@@ -159,6 +160,7 @@ void hybrid_src_stopped(MigrationState *s)
     hybrid_set_phase(MIGRATION_HYBRID_PHASE_STATE_TRANSFER,
                      h->end_reason == HYBRID_REASON_NONE ? NULL :
                      hybrid_reason_str(h->end_reason));
+    hybrid_point("src-stopped");
 }
 
 static bool hybrid_src_stream_ok(MigrationState *s)
@@ -196,6 +198,7 @@ int hybrid_src_complete_iterable(MigrationState *s)
         while (ram_bytes_remaining() && hybrid_src_still_stopped() &&
                hybrid_src_stream_ok(s)) {
             qemu_savevm_state_iterate(s->to_dst_file, false);
+            hybrid_point("src-in-completion");
         }
         bql_lock();
         if (!hybrid_src_still_stopped() || !hybrid_src_stream_ok(s)) {
@@ -251,7 +254,9 @@ static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
         hybrid_msg_put_be64(&m, hybrid_src.id);
     }
     trace_hybrid_message("src", hybrid_msg_str(kind));
+    hybrid_point_message("src-sends", hybrid_msg_str(kind));
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
+    hybrid_point_message("src-sent", hybrid_msg_str(kind));
 }
 
 static void hybrid_src_back_error(MigrationState *s, Error **errp)
@@ -304,6 +309,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
         hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
     }
     h->requests_only = true;
+    hybrid_point("src-saved");
     hybrid_devices_send(s);
     hybrid_push_early_begin();
     if (hybrid_src_still_stopped() &&
@@ -315,6 +321,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
         h->times.package_us = hybrid_now_us();
         hybrid_src_step(HANDOFF_EV_PACKAGE_SENT);
     }
+    hybrid_point("src-sent-package");
     granted = hybrid_src_await_loaded(s);
     h->requests_only = false;
     h->early_pages = 0;
@@ -370,6 +377,7 @@ int hybrid_src_wait_running(MigrationState *s)
     int64_t deadline_us = hybrid_now_us() +
                           migrate_hybrid_handoff_timeout() * 1000ll;
 
+    hybrid_point("src-awaits-RUNNING");
     QEMU_LOCK_GUARD(&h->lock);
     while (h->state == HANDOFF_SRC_GRANTED) {
         if (!hybrid_src_stream_ok(s)) {
@@ -411,6 +419,7 @@ void hybrid_src_paused(void)
     HybridSrc *h = &hybrid_src;
 
     if (hybrid_src_agreed()) {
+        hybrid_point("src-paused");
         hybrid_src_disarm();
         QEMU_LOCK_GUARD(&h->lock);
         if (h->state != HANDOFF_SRC_PAUSED) {
@@ -425,6 +434,7 @@ void hybrid_src_recover(MigrationState *s)
 
     if (h->active) {
         hybrid_flow_reset();    /* another connection */
+        hybrid_point("src-recovers");
     }
     if (!hybrid_src_agreed()) {
         return;

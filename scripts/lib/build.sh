@@ -83,18 +83,20 @@ qemu_flags() {
     [ "$OPT_SANITIZERS" = no ] || printf '%s\n' --enable-asan --enable-ubsan
 }
 
-# configure_qemu TREE NAME: TREE/build, known as build/NAME. Done again from
-# nothing when the flags changed: cheap with ccache, and never half right.
+# configure_qemu TREE NAME [FOLDER [FLAG...]]: TREE/FOLDER, known as
+# build/NAME. Done again from nothing when the flags changed: cheap with ccache,
+# and never half right.
 configure_qemu() {
-    local tree=$1 name=$2 flags stamp
-    stamp=$tree/build/.hybrid-flags
+    local tree=$1 name=$2 folder=${3:-build} flags stamp
+    stamp=$tree/$folder/.hybrid-flags
     mapfile -t flags < <(qemu_flags)
-    ln -sfn "$(basename "$tree")/build" "$BUILD/$name"
-    stamp_is "$stamp" "${flags[*]}" && [ -f "$tree/build/build.ninja" ] && return 0
+    flags+=("${@:4}")
+    ln -sfn "$(basename "$tree")/$folder" "$BUILD/$name"
+    stamp_is "$stamp" "${flags[*]}" && [ -f "$tree/$folder/build.ninja" ] && return 0
     step "configure build/$name"
-    rm -rf "$tree/build"
-    mkdir -p "$tree/build"
-    run_logged "configure-$name" env -C "$tree/build" -u CC -u CFLAGS ../configure "${flags[@]}"
+    rm -rf "${tree:?}/$folder"
+    mkdir -p "$tree/$folder"
+    run_logged "configure-$name" env -C "$tree/$folder" -u CC -u CFLAGS ../configure "${flags[@]}"
     stamp_write "$stamp" "${flags[*]}"
 }
 
@@ -159,8 +161,10 @@ run_ninja() {
 }
 
 build_qemu() {
+    local targets=("${QEMU_TARGETS[@]}")
+    [ "$1" != qemu-points ] || targets=(qemu-system-x86_64)
     step "build build/$1"
-    run_ninja -C "$BUILD/$1" "${QEMU_TARGETS[@]}"
+    run_ninja -C "$BUILD/$1" "${targets[@]}"
     link_firmware "$BUILD/$1"
 }
 
