@@ -25,7 +25,7 @@
 #include "qemu/userfaultfd.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
-#include "io/channel.h"
+#include "io/channel-socket.h"
 #include "migration.h"
 #include "postcopy-ram.h"
 #include "qemu-file.h"
@@ -176,6 +176,21 @@ static int hybrid_load_place(void *opaque, uint64_t addr, unsigned pages,
 
 /* ---- read ---- */
 
+/*
+ * What is read into many places must not wait for more than has arrived.  A
+ * socket's read does not; others wait for each place again (TLS, record by
+ * record) unless the channel is set not to wait at all.  Whoever else uses the
+ * channel, for the return path, waits by polling then.  False: it cannot be
+ * set so.
+ */
+static bool hybrid_load_may_scatter(QEMUFile *f)
+{
+    QIOChannel *ioc = qemu_file_get_ioc(f);
+
+    return object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_SOCKET) ||
+           !qio_channel_set_blocking(ioc, false, NULL);
+}
+
 static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
 {
     HybridRun *run = opaque;
@@ -241,7 +256,8 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     if (!hybrid_dst_agreed() || channel != RAM_CHANNEL_PRECOPY ||
         f != mis->from_src_file || mis->blocktime_ctx || !rb || !rb->host ||
         rb->page_size != qemu_target_page_size() ||
-        !qemu_ram_is_uf_zeroable(rb) || qemu_file_get_error(f)) {
+        !qemu_ram_is_uf_zeroable(rb) || qemu_file_get_error(f) ||
+        !hybrid_load_may_scatter(f)) {
         return;
     }
     ahead.buf = qemu_file_readahead(f, &ahead.capacity, &index, &size);

@@ -10,6 +10,7 @@ import time
 import traceback
 
 import cases_bitmap
+import cases_channel
 import cases_discard
 import cases_disk
 import cases_end
@@ -58,7 +59,8 @@ def main():
     cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES,
              **cases_push.CASES, **cases_discard.CASES, **cases_peer.CASES,
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
-             **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES}
+             **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
+             **cases_channel.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

@@ -2,19 +2,45 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import functools
 import os
-import subprocess
 import threading
 
+from . import runs
 from .monitor import QmpError, QmpLost
 from .net import DST_ADDRESS
 
 PORT = 4444
 ENDS = ('completed', 'failed', 'cancelled')
-TRANSPORTS = ('tcp', 'unix', 'fd', 'tls')
+TRANSPORTS = ('tcp', 'unix', 'fd', 'tls', 'tls-x509')
 #: What hybrid needs; the capability itself only at the source.
 SRC_CAPABILITIES = {'events': True, 'postcopy-ram': True, 'hybrid': True}
 DST_CAPABILITIES = {'events': True, 'postcopy-ram': True}
+
+
+def _make_key(folder):
+    runs.command('psktool', '-u', 'qemu', '-p',
+                 os.path.join(folder, 'keys.psk'))
+
+
+def _make_certificates(folder):
+    """An authority, and what it says of the two sides, as QEMU names them."""
+    path = functools.partial(os.path.join, folder)
+    kinds = {'ca': 'ca\ncert_signing_key\n',
+             'server': f'tls_www_server\nip_address = {DST_ADDRESS}\n'
+                       'signing_key\nencryption_key\n',
+             'client': 'tls_www_client\nsigning_key\nencryption_key\n'}
+    for name, what in kinds.items():
+        with open(path(f'{name}.info'), 'w', encoding='ascii') as out:
+            out.write(f'cn = {name}\nexpiration_days = 2\n{what}')
+        key = path(f'{name}-key.pem')
+        runs.command('certtool', '--generate-privkey', '--key-type', 'ecdsa',
+                     '--outfile', key)
+        signed = ['--generate-self-signed'] if name == 'ca' else [
+            '--generate-certificate', '--load-ca-privkey', path('ca-key.pem'),
+            '--load-ca-certificate', path('ca-cert.pem')]
+        runs.command('certtool', *signed, '--load-privkey', key, '--template',
+                     path(f'{name}.info'), '--outfile', path(f'{name}-cert.pem'))
 
 
 class Migration:
@@ -63,23 +89,23 @@ class Migration:
     def prepare(self):
         self.pair.src.set_capabilities(self.src_caps)
         self.pair.dst.set_capabilities(self.dst_caps)
-        if self.transport == 'tls':
+        if self.transport.startswith('tls'):
             self._prepare_tls()
         self.pair.src.set_parameters(self.parameters)
 
     def _prepare_tls(self):
+        kind = 'x509' if self.transport == 'tls-x509' else 'psk'
         folder = os.path.join(self.pair.run.folder, 'tls')
         if not os.path.isdir(folder):
             os.mkdir(folder)
-            subprocess.run(['psktool', '-u', 'qemu', '-p',
-                            os.path.join(folder, 'keys.psk')],
-                           check=True, capture_output=True)
+            {'x509': _make_certificates, 'psk': _make_key}[kind](folder)
         for guest, endpoint in ((self.pair.src, 'client'),
                                 (self.pair.dst, 'server')):
+            more = {'username': 'qemu'} \
+                if kind == 'psk' and endpoint == 'client' else {}
             guest.qmp('object-add', {
-                'qom-type': 'tls-creds-psk', 'id': 'tls', 'dir': folder,
-                'endpoint': endpoint,
-                **({'username': 'qemu'} if endpoint == 'client' else {})})
+                'qom-type': f'tls-creds-{kind}', 'id': 'tls', 'dir': folder,
+                'endpoint': endpoint, **more})
             guest.set_parameters({'tls-creds': 'tls'})
 
     # The run.
