@@ -17,6 +17,7 @@ import cases_end
 import cases_fail
 import cases_link
 import cases_net
+import cases_owner
 import cases_peer
 import cases_push
 import cases_stream
@@ -60,35 +61,4 @@ def main():
              **cases_push.CASES, **cases_discard.CASES, **cases_peer.CASES,
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
-             **cases_channel.CASES}
-    parser = argparse.ArgumentParser(prog='tests/guest/run')
-    parser.add_argument('--only', action='append', help='a case, repeatable')
-    parser.add_argument('--repeat', type=int, default=1)
-    parser.add_argument('--list', action='store_true')
-    args = parser.parse_args()
-    if args.list:
-        print('\n'.join(cases))
-        return 0
-    unknown = set(args.only or ()) - set(cases)
-    if unknown:
-        parser.error(f'no such case: {", ".join(sorted(unknown))}')
-    reason = why_not()
-    if reason:
-        print(f'ok - guest # SKIP {reason}')
-        return 0
-    usual = [name for name in cases if name not in cases_disk.CASES or
-             os.environ.get('HYBRID_FULL') == '1']
-    paths.use_qemu_python()
-    replay.begin()
-    for _ in range(args.repeat):
-        for name, case in cases.items():
-            if name in (args.only or usual):
-                run_case(name, case)
-    replay.handoff()
-    if not args.only:
-        replay.rounds()
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+             **cases_channel.CASES, **cases_owner.CASES}

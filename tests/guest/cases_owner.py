@@ -1,0 +1,152 @@
+"""Who owns the guest when its disks cannot be had.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import time
+
+from common import HOT, IDLE, audit, booted, check, equal, freeze
+from disks import Disk
+from hybridmig.migrate import Migration
+from hybridmig.monitor import QmpError
+
+
+def _refused(guest, command, arguments=None):
+    try:
+        guest.qmp(command, arguments)
+    except QmpError as exc:
+        return str(exc)
+    raise AssertionError(f'{command} was not refused')
+
+
+def _has_status(guest, wanted, timeout=20):
+    end = time.monotonic() + timeout
+    while guest.status() != wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    equal(guest.status(), wanted, f'{guest.side} is')
+
+
+def in_handoff(pair, migration, action):
+    """
+    action() when the guest is stopped, its disks are inactive and the
+    destination, which does not run meanwhile, has not loaded the package.
+    """
+    def act():
+        freeze(pair)
+        try:
+            pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
+            migration.wait_status('src', 'device')
+            action()
+        finally:
+            freeze(pair, False)
+    migration.src_caps['pause-before-switchover'] = True
+    migration.when(act, 'src', 'MIGRATION', status='pre-switchover')
+
+
+def _cannot_go_back(logs, action, ends, workload=HOT, drivers=('qcow2',),
+                    paused=False):
+    """The guest stays at the source, whose last disk somebody else has."""
+    with booted(logs, workload) as pair:
+        disks = [Disk(pair, f'disk{i}', driver)
+                 for i, driver in enumerate(drivers)]
+        disks[0].io(pair.src, 'write -P 0x51 0 1M')
+        migration = Migration(pair, parameters={
+            'hybrid-handoff-timeout': 1000})
+        if paused:
+            pair.src.qmp('stop')
+        in_handoff(pair, migration, lambda: action(migration))
+        with disks[-1].taken():
+            migration.start()
+            equal(migration.wait_end(), ends, 'ended as')
+            _has_status(pair.src, 'paused')
+            error = migration.info()['error-desc']
+            check('write" lock' in error, f'error: {error}')
+            check(paused or 'paused here' in error, f'error: {error}')
+            if ends == 'failed':
+                check('hybrid-handoff-timeout' in error, f'error: {error}')
+            check('write" lock' in pair.src.output(), 'not in the log')
+            check('write" lock' in _refused(pair.src, 'cont'), 'cont')
+            equal(disks[-1].active(pair.src), False, 'the disk is active')
+            equal(pair.running_sides(), [], 'the guest runs at')
+        pair.src.qmp('cont')
+        for disk in disks:
+            disk.io(pair.src, 'write -P 0x52 1M 1M')
+        check('failed' not in disks[0].io(pair.src, 'read -P 0x51 0 1M'),
+              'what was written before is lost')
+        # And then it can be migrated.
+        pair.renew_destination()
+        for disk, driver in zip(disks, drivers):
+            disk.attach(pair.dst, driver)
+        again = Migration(pair)
+        again.src_caps['pause-before-switchover'] = False
+        again.start()
+        equal(again.wait_end(), 'completed', 'the second migration')
+        for disk in disks:
+            said = disk.io(pair.dst, 'read -P 0x52 1M 1M')
+            check('failed' not in said, f'the disk holds another text: {said}')
+        audit(pair, 'dst')
+
+
+def _time_out(migration):
+    migration.wait_status('src', 'failed')
+
+
+def _cancel(migration):
+    migration.cancel()
+
+
+def disk_taken_time_out(logs):
+    _cannot_go_back(logs, _time_out, 'failed')
+
+
+def disk_taken_cancel(logs):
+    _cannot_go_back(logs, _cancel, 'cancelled', IDLE, ('raw',))
+
+
+def one_of_two_disks_taken(logs):
+    _cannot_go_back(logs, _time_out, 'failed', IDLE, ('raw', 'qcow2'))
+
+
+def disk_taken_paused_guest(logs):
+    _cannot_go_back(logs, _cancel, 'cancelled', IDLE, ('qcow2',), paused=True)
+
+
+def _taken_at_destination(logs, workload, hybrid=True):
+    """GRANT has come, the disk cannot be had: "cont" tries again."""
+    with booted(logs, workload) as pair, contextlib.ExitStack() as stack:
+        disk = Disk(pair, 'disk0', 'qcow2')
+        disk.io(pair.src, 'write -P 0x51 0 1M')
+        migration = Migration(pair)
+        migration.src_caps['hybrid'] = hybrid
+        stack.enter_context(disk.taken())
+        migration.start()
+        check(migration.wait_status('src', 'completed', timeout=60),
+              f'ended as {migration.info()["status"]}')
+        _has_status(pair.dst, 'paused')
+        check('write" lock' in _refused(pair.dst, 'cont'), 'cont')
+        equal(pair.running_sides(), [], 'the guest runs at')
+        check('write" lock' in pair.dst.output(), 'not in the log')
+        stack.close()
+        pair.dst.qmp('cont')
+        said = disk.io(pair.dst, 'read -P 0x51 0 1M')
+        check('failed' not in said, f'the disk holds another text: {said}')
+        disk.io(pair.dst, 'write -P 0x52 1M 1M')
+        audit(pair, 'dst')
+
+
+def taken_at_destination(logs):
+    _taken_at_destination(logs, HOT)
+
+
+def taken_at_destination_precopy(logs):
+    _taken_at_destination(logs, IDLE)
+
+
+def taken_at_destination_plain(logs):
+    _taken_at_destination(logs, IDLE, hybrid=False)
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    disk_taken_time_out, disk_taken_cancel, one_of_two_disks_taken,
+    disk_taken_paused_guest, taken_at_destination,
+    taken_at_destination_precopy, taken_at_destination_plain)}
