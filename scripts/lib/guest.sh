@@ -58,6 +58,29 @@ guest_initrd() {
     stamp_write "$GUEST/initrd.stamp" "$hash"
 }
 
+# The guest without an operating system, its firmware, and what keeps QEMU
+# from KVM's manual protection of its dirty log.
+build_bare() {
+    local source=$ROOT/tests/guest/bare hash tmp=$GUEST/bare.tmp
+    local flags=(-O2 -g -Wall -ffreestanding -nostdlib -static -no-pie -fno-pic
+                 -mgeneral-regs-only -mno-red-zone -fno-stack-protector
+                 -fcf-protection=none -fno-asynchronous-unwind-tables)
+    hash=$(cat "$source"/* "$ROOT/tests/guest/pages.h" | sha256sum)
+    [ -f "$GUEST/bare/kernel" ] && stamp_is "$GUEST/bare.stamp" "$hash" && return 0
+    step "build the bare guest"
+    rm -rf "$tmp" "$GUEST/bare"
+    mkdir -p "$tmp"
+    gcc "${flags[@]}" -Wl,--build-id=none,-z,max-page-size=4096 \
+        -Wl,--no-warn-rwx-segments -Wl,-T,"$source/bare.ld" \
+        -o "$tmp/kernel" "$source/start.S" "$source/bare.c"
+    gcc -c -o "$tmp/firmware.o" "$source/firmware.S"
+    objcopy -O binary -j .text "$tmp/firmware.o" "$tmp/firmware"
+    gcc -O2 -g -Wall -shared -fPIC -o "$tmp/no-manual.so" "$source/no-manual.c"
+    rm "$tmp/firmware.o"
+    mv "$tmp" "$GUEST/bare"
+    stamp_write "$GUEST/bare.stamp" "$hash"
+}
+
 # The program that carries a link with delay.
 build_link() {
     local source=$ROOT/scripts/link/delay.c program=$BUILD/tools/delay-link
@@ -70,6 +93,7 @@ build_link() {
 
 build_guest() {
     build_link
+    build_bare
     guest_kernel
     guest_initrd
     redis_initrd

@@ -27,6 +27,11 @@ def initrd():
     return os.path.join(BUILD, 'guest', 'initrd.gz')
 
 
+def bare(name):
+    """Of the guest without an operating system, see tests/guest/bare."""
+    return os.path.join(BUILD, 'guest', 'bare', name)
+
+
 def redis_initrd():
     """The same with Redis and a network card."""
     return os.path.join(BUILD, 'guest', 'initrd-redis.gz')

@@ -1,0 +1,354 @@
+/*
+ * The bare guest: does what ../init.c does, without an operating system.
+ *
+ * It runs in user mode from its first page table on (start.S says why), so
+ * KVM's dirty log and real page faults can be tested where no Linux boots. It
+ * starts in a fraction of the time that one takes.
+ *
+ * The serial protocol is that of ../init.c: ping, work, stop, audit, corrupt,
+ * stats. So is the command line: hm.pages= hm.zero= hm.untouched= hm.work=,
+ * and of this guest alone
+ *
+ *   hm.large=1     the set lies in pages of 2 MiB
+ *   hm.mixed=0     neighbours in the set are neighbours in memory
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "machine.h"
+#include "serial.h"
+#include "memory.h"
+#include "work.h"
+#include "ticks.h"
+#include "smp.h"
+
+#define MAX_ADDRESS     0x40000000      /* what start.S maps */
+
+extern uint8_t code_begin[], code_end[];
+
+static char settings[2048];
+static uint64_t code_sum;
+static unsigned cpus;
+
+void *memset(void *to, int value, size_t size)
+{
+    void *at = to;
+
+    asm volatile("rep stosb" : "+D"(at), "+c"(size) : "a"(value) : "memory");
+    return to;
+}
+
+void *memcpy(void *to, const void *from, size_t size)
+{
+    void *at = to;
+
+    asm volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(size) : : "memory");
+    return to;
+}
+
+/* What is left of the text behind the word, or NULL */
+static const char *after(const char *text, const char *word)
+{
+    while (*word) {
+        if (*text++ != *word++) {
+            return NULL;
+        }
+    }
+    return text;
+}
+
+static bool read_number(const char **text, uint64_t *value)
+{
+    const char *at = *text;
+
+    for (*value = 0; *at >= '0' && *at <= '9'; at++) {
+        *value = *value * 10 + (*at - '0');
+    }
+    if (at == *text) {
+        return false;
+    }
+    *text = at;
+    return true;
+}
+
+static bool between_words(char c)
+{
+    return c == ' ' || c == ',';
+}
+
+static const char *start_work(const char *args)
+{
+    uint64_t pages = data_pages, rate = 0, threads = 1;
+    const Workload *job = NULL;
+    const char *rest;
+
+    for (unsigned i = 0; i < sizeof(workloads) / sizeof(*job); i++) {
+        rest = after(args, workloads[i].name);
+        if (rest && (!*rest || between_words(*rest))) {
+            job = &workloads[i];
+            args = rest;
+            break;
+        }
+    }
+    if (!job) {
+        return "unknown workload";
+    }
+    while (*args == ',' || (*args == ' ' && args[1] && !after(args, " hm."))) {
+        uint64_t *value;
+
+        args++;
+        if ((rest = after(args, "pages="))) {
+            value = &pages;
+        } else if ((rest = after(args, "rate="))) {
+            value = &rate;
+        } else if ((rest = after(args, "threads="))) {
+            value = &threads;
+        } else {
+            return "unknown setting of a workload";
+        }
+        args = rest;
+        if (!read_number(&args, value)) {
+            return "unknown setting of a workload";
+        }
+    }
+    if (!threads || threads > cpus || !pages || pages > data_pages) {
+        return "setting of a workload is out of range";
+    }
+    park();
+    workload = job;
+    work_pages = pages;
+    work_rate = rate;
+    work_threads = threads;
+    atomic_fetch_add(&work_epoch, 1);
+    return NULL;
+}
+
+static uint64_t sum_code(void)
+{
+    uint64_t sum = 0;
+
+    for (const uint8_t *byte = code_begin; byte < code_end; byte++) {
+        sum = sum * 31 + *byte;
+    }
+    return sum;
+}
+
+static uint64_t misread(void)
+{
+    return atomic_load(&workers[0].misread) + atomic_load(&workers[1].misread);
+}
+
+static const char *word_for(bool right)
+{
+    return right ? "ok" : "bad";
+}
+
+static void audit(void)
+{
+    uint64_t wrong = 0, sum = 0, total = 0, start = now_ns(), first[8];
+    bool table;
+
+    park();
+    for (uint64_t page = 0; page < set_pages; page++) {
+        uint32_t v = atomic_load(&version[page]);
+
+        sum += v ? page_seed(page, v) : 0;
+        total += v / 2;
+        if (v & 1 || !page_is(page, v)) {
+            if (wrong < 8) {
+                first[wrong] = page;
+            }
+            wrong++;
+        }
+        tick_if_due();
+    }
+    table = sum == atomic_load(&table_sum) && total == atomic_load(&writes);
+    begin_line("audit");
+    say_field("pages", set_pages);
+    say_field("wrong", wrong);
+    say_string(" first=");
+    for (uint64_t i = 0; i < wrong && i < 8; i++) {
+        say_string(i ? "," : "");
+        say_number(first[i]);
+    }
+    say_string(wrong ? "" : "-");
+    say_word("table", word_for(table));
+    say_word("code", word_for(sum_code() == code_sum));
+    say_word("pagetables", word_for(tables_are_right()));
+    say_word("registers", word_for(!workers[0].registers_bad &&
+                                   !workers[1].registers_bad));
+    say_field("misread", misread());
+    say_field("writes", atomic_load(&writes));
+    say_field("us", (now_ns() - start) / 1000);
+    end_line();
+}
+
+/* Which bit follows from the page, so that all offsets get their turn. */
+static const char *corrupt(const char *arg)
+{
+    uint64_t page, bit;
+
+    if (!read_number(&arg, &page) || page >= set_pages) {
+        return "no such page";
+    }
+    bit = mix(page) % (PAGE_SIZE * 8);
+    set[page * PAGE_SIZE + bit / 8] ^= 1 << bit % 8;
+    return NULL;
+}
+
+static void answer(const char *error)
+{
+    begin_line(error ? "error " : "ok");
+    say_string(error ? error : "");
+    end_line();
+}
+
+static bool is(const char *text, const char *word)
+{
+    const char *rest = after(text, word);
+
+    return rest && !*rest;
+}
+
+static void obey(const char *line)
+{
+    const char *rest;
+
+    if (is(line, "ping")) {
+        begin_line("pong");
+        end_line();
+    } else if ((rest = after(line, "work "))) {
+        answer(start_work(rest));
+    } else if (is(line, "stop")) {
+        park();
+        answer(NULL);
+    } else if (is(line, "audit")) {
+        audit();
+    } else if ((rest = after(line, "corrupt "))) {
+        answer(corrupt(rest));
+    } else if ((rest = after(line, "stats"))) {
+        stats(misread(), is(rest, " reset"));
+    } else {
+        answer("unknown command");
+    }
+}
+
+static const char *setting(const char *name)
+{
+    for (const char *at = settings; *at; at++) {
+        const char *rest = after(at, name);
+
+        if (rest && (at == settings || at[-1] == ' ')) {
+            return rest;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t number_setting(const char *name, uint64_t value)
+{
+    const char *text = setting(name);
+
+    if (text) {
+        read_number(&text, &value);
+    }
+    return value;
+}
+
+static void read_settings(void)
+{
+    uint32_t size = 0;
+    uint16_t count = 0;
+
+    fw_read(FW_CMDLINE_SIZE, &size, sizeof(size));
+    fw_read(FW_CMDLINE, settings,
+            size < sizeof(settings) ? size : sizeof(settings) - 1);
+    fw_read(FW_RAM_SIZE, &memory_end, sizeof(memory_end));
+    fw_read(FW_CPUS, &count, sizeof(count));
+    cpus = count;
+    if (memory_end > MAX_ADDRESS) {
+        memory_end = MAX_ADDRESS;
+    }
+    memory_next = (uint64_t)program_end;
+    set_pages = number_setting("hm.pages=", 8192);
+    zero_pages = number_setting("hm.zero=", 0);
+    untouched_pages = number_setting("hm.untouched=", 0);
+    set_large = number_setting("hm.large=", 0);
+    set_mixed = number_setting("hm.mixed=", 1) && !set_large;
+    if (zero_pages + untouched_pages >= set_pages) {
+        die("the working set does not fit");
+    }
+    data_first = zero_pages;
+    data_pages = set_pages - zero_pages - untouched_pages;
+}
+
+/* An exception that is none of ours, and what the processor says of it */
+void exception(uint64_t number, uint64_t first, uint64_t second, uint64_t at)
+{
+    begin_line("fatal exception");
+    say_field("number", number);
+    say_field("first", first);
+    say_field("second", second);
+    say_field("at", at);
+    end_line();
+    for (;;) {
+        exchange();
+    }
+}
+
+static void begin(void)
+{
+    const char *work, *error;
+
+    begin_interrupts();
+    begin_serial();
+    measure_tsc();
+    begin_timer();
+    read_settings();
+    if (cpus > CPUS_MAX) {
+        die("too many CPUs");
+    }
+    code_sum = sum_code();
+    make_set();
+    workload = &workloads[0];
+    begin_cpu(&workers[0]);
+    if (cpus > 1) {
+        begin_second();
+    }
+    work = setting("hm.work=");
+    error = work ? start_work(work) : NULL;
+    if (error) {
+        die(error);
+    }
+    begin_line("ready");
+    say_field("pages", set_pages);
+    say_field("zero", zero_pages);
+    say_field("untouched", untouched_pages);
+    say_field("cpus", cpus);
+    say_field("khz", tsc_khz);
+    end_line();
+}
+
+void main0(void)
+{
+    Worker *w = &workers[0];
+
+    begin();
+    begin_ticks();
+    for (;;) {
+        tick_if_due();
+        if (heard_line) {
+            obey(heard_text);
+            heard_line = false;
+        }
+        if (!work_step(w)) {
+            check_cpu(w);
+            sleep_until(tick_due);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+/*
+ * The bare guest's hardware, from user mode: ports, time, sleep. Part of bare.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TESTS_GUEST_BARE_MACHINE_H
+#define TESTS_GUEST_BARE_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "layout.h"
+
+/* The timer chip: 1193182 Hz; its third counter hangs on no interrupt */
+#define PIT_HZ          1193182
+#define PIT_COUNTER     0x42
+#define PIT_CONTROL     0x43
+#define SPEAKER         0x61
+
+#define FW_SELECTOR     0x510
+#define FW_DATA         0x511
+#define FW_RAM_SIZE     0x03
+#define FW_CPUS         0x05
+#define FW_CMDLINE_SIZE 0x14
+#define FW_CMDLINE      0x15
+
+#define APIC_NS         1               /* QEMU's and KVM's run at 1 GHz */
+
+static uint64_t tsc_khz;
+static uint64_t tsc_scale;              /* ns of a cycle, in 1 / 2^32 */
+
+/* See start.S */
+static inline void outb(uint16_t port, uint8_t value)
+{
+    asm volatile("hlt" : : "D"(CALL_OUT), "a"(value), "d"(port));
+}
+
+static inline void outw(uint16_t port, uint16_t value)
+{
+    asm volatile("hlt" : : "D"(CALL_OUT_WORD), "a"(value), "d"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t value;
+
+    asm volatile("hlt" : "=a"(value) : "D"(CALL_IN), "d"(port));
+    return value;
+}
+
+static inline void outsb(uint16_t port, const void *bytes, size_t count)
+{
+    asm volatile("hlt" : "+S"(bytes), "+c"(count) :
+                 "D"(CALL_OUT_TEXT), "d"(port) : "memory");
+}
+
+static inline uint64_t tsc(void)
+{
+    uint32_t low, high;
+
+    asm volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+static uint64_t now_ns(void)
+{
+    return (unsigned __int128)tsc() * tsc_scale >> 32;
+}
+
+static void fw_read(uint16_t item, void *to, uint32_t size)
+{
+    outw(FW_SELECTOR, item);
+    for (uint8_t *byte = to; size; size--) {
+        *byte++ = inb(FW_DATA);
+    }
+}
+
+static void apic(unsigned reg, uint32_t value)
+{
+    *(volatile uint32_t *)(APIC_ADDRESS + (uint64_t)reg) = value;
+}
+
+/* What the counter says, and when: of some tries, the one that took least */
+static uint64_t pit_at(uint64_t *at)
+{
+    uint64_t best = UINT64_MAX, value = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t before = tsc(), count, took;
+
+        outb(PIT_CONTROL, 0x80);        /* hold the third one's value */
+        took = tsc() - before;
+        count = inb(PIT_COUNTER);
+        count |= inb(PIT_COUNTER) << 8;
+        if (took < best) {
+            best = took;
+            *at = before + took / 2;
+            value = count;
+        }
+    }
+    return value;
+}
+
+static void measure_tsc(void)
+{
+    uint64_t from, to, start, count;
+
+    outb(SPEAKER, (inb(SPEAKER) & ~2) | 1);
+    outb(PIT_CONTROL, 0xb0);            /* count down once, both bytes */
+    outb(PIT_COUNTER, 0xff);
+    outb(PIT_COUNTER, 0xff);
+    start = pit_at(&from);
+    do {
+        count = pit_at(&to);
+    } while (start - count < PIT_HZ / 100);
+    tsc_khz = (to - from) * PIT_HZ / (start - count) / 1000;
+    tsc_scale = (1000000ull << 32) / tsc_khz;
+}
+
+/* Each CPU for itself */
+static void begin_timer(void)
+{
+    apic(APIC_SPURIOUS, 0x100 | SPURIOUS_VECTOR);
+    apic(APIC_DIVIDE, 0xb);             /* by 1 */
+    apic(APIC_TIMER, TIMER_VECTOR);
+}
+
+/* At least until then, if that is not past */
+static void sleep_until(uint64_t ns)
+{
+    uint64_t now = now_ns();
+
+    if (ns > now) {
+        uint64_t dx;
+
+        asm volatile("hlt" : "=d"(dx) :
+                     "D"(CALL_SLEEP), "a"((ns - now) * APIC_NS + 1) : "memory");
+    }
+}
+
+/*
+ * The compiler uses no such register, so each CPU keeps in them what it was
+ * given in the beginning.
+ */
+static void fill_registers(uint64_t value)
+{
+#define FILL(n) asm volatile("movq %0, %%xmm" #n : : "r"(value + n))
+    FILL(0); FILL(1); FILL(2); FILL(3); FILL(4); FILL(5); FILL(6); FILL(7);
+    FILL(8); FILL(9); FILL(10); FILL(11); FILL(12); FILL(13); FILL(14);
+    FILL(15);
+#undef FILL
+}
+
+static bool registers_hold(uint64_t value)
+{
+    uint64_t word, differ = 0;
+
+#define HOLD(n) \
+    asm volatile("movq %%xmm" #n ", %0" : "=r"(word)); \
+    differ |= word ^ (value + n)
+    HOLD(0); HOLD(1); HOLD(2); HOLD(3); HOLD(4); HOLD(5); HOLD(6); HOLD(7);
+    HOLD(8); HOLD(9); HOLD(10); HOLD(11); HOLD(12); HOLD(13); HOLD(14);
+    HOLD(15);
+#undef HOLD
+    return !differ;
+}
+
+#endif
