@@ -21,6 +21,10 @@ PATCHED = 'qemu'
 UNPATCHED = 'qemu-base'
 
 
+class Skip(Exception):
+    """This machine lacks what the case needs."""
+
+
 def freeze(pair, frozen=True):
     """Stop the destination's processes, or let them go on."""
     for pid in command('ip', 'netns', 'pids',

@@ -15,6 +15,7 @@ import cases_discard
 import cases_disk
 import cases_end
 import cases_fail
+import cases_kvm
 import cases_link
 import cases_net
 import cases_owner
@@ -24,6 +25,7 @@ import cases_stream
 import cases_switch
 import cases_work
 import replay
+from common import Skip
 from hybridmig import paths
 
 LOGS = os.path.join(paths.BUILD, 'test-logs', 'guest')
@@ -47,6 +49,9 @@ def run_case(name, case):
     begin = time.monotonic()
     try:
         case(logs)
+    except Skip as exc:
+        print(f'ok - guest: {name} # SKIP {exc}', flush=True)
+        return
     except Exception as exc:
         print(f'not ok - guest: {name}')
         text = ''.join(traceback.format_exception(exc)).rstrip()
@@ -61,4 +66,37 @@ def main():
              **cases_push.CASES, **cases_discard.CASES, **cases_peer.CASES,
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
-             **cases_channel.CASES, **cases_owner.CASES}
+             **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES}
+    parser = argparse.ArgumentParser(prog='tests/guest/run')
+    parser.add_argument('--only', action='append', help='a case, repeatable')
+    parser.add_argument('--repeat', type=int, default=1)
+    parser.add_argument('--list', action='store_true')
+    args = parser.parse_args()
+    if args.list:
+        print('\n'.join(cases))
+        return 0
+    unknown = set(args.only or ()) - set(cases)
+    if unknown:
+        parser.error(f'no such case: {", ".join(sorted(unknown))}')
+    reason = why_not()
+    if reason:
+        print(f'ok - guest # SKIP {reason}')
+        return 0
+    usual = set(cases)
+    if os.environ.get('HYBRID_FULL') != '1':
+        usual -= set(cases_disk.CASES)
+        usual -= set(cases_kvm.CASES) - cases_kvm.USUAL
+    paths.use_qemu_python()
+    replay.begin()
+    for _ in range(args.repeat):
+        for name, case in cases.items():
+            if name in (args.only or usual):
+                run_case(name, case)
+    replay.handoff()
+    if not args.only:
+        replay.rounds()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -22,12 +22,13 @@ class GuestConfig:
              initrd; both QEMUs open it, as hosts do that share a storage
     disk_format: qcow2 or raw; by default what the file's name ends with
     bare:    no Linux, but tests/guest/bare, with firmware of its own
+    words:   more settings of the guest's program
     preload: libraries that QEMU loads before its own
     """
     def __init__(self, kernel=None, initrd=None, mem=768, smp=1, pages=131072,
                  zero=0, untouched=0, workload='idle', accel='tcg',
                  machine='pc', extra=(), network=False, disk=None,
-                 disk_format=None, bare=False, preload=()):
+                 disk_format=None, bare=False, words=(), preload=()):
         self.kernel = kernel or (paths.bare('kernel') if bare else
                                  paths.kernel())
         self.initrd = initrd or (paths.redis_initrd() if network else
@@ -44,6 +45,7 @@ class GuestConfig:
         self.network = network
         self.disk = disk
         self.bare = bare
+        self.words = list(words)
         self.preload = list(preload)
         self.disk_format = disk_format or (disk and disk_format_of(disk))
         if disk and self.disk_format not in DISK_FORMATS:
@@ -54,7 +56,7 @@ class GuestConfig:
         """What the guest's program is told, as tests/guest/init.c says."""
         words = [f'hm.pages={self.pages}', f'hm.zero={self.zero}',
                  f'hm.untouched={self.untouched}',
-                 f'hm.work={self.workload.replace(" ", ",")}']
+                 f'hm.work={self.workload.replace(" ", ",")}', *self.words]
         if self.network:
             words.append(f'hm.ip={lan.GUEST_ADDRESS}')
         if self.disk:

@@ -29,8 +29,6 @@
 
 #define MAX_ADDRESS     0x40000000      /* what start.S maps */
 
-extern uint8_t code_begin[], code_end[];
-
 static char settings[2048];
 static uint64_t code_sum;
 static unsigned cpus;
@@ -83,12 +81,13 @@ static bool between_words(char c)
 
 static const char *start_work(const char *args)
 {
-    uint64_t pages = data_pages, rate = 0, threads = 1;
+    static const char *const names[] = { "pages=", "rate=", "threads=" };
+    uint64_t values[] = { data_pages, 0, 1 };
     const Workload *job = NULL;
-    const char *rest;
 
     for (unsigned i = 0; i < sizeof(workloads) / sizeof(*job); i++) {
-        rest = after(args, workloads[i].name);
+        const char *rest = after(args, workloads[i].name);
+
         if (rest && (!*rest || between_words(*rest))) {
             job = &workloads[i];
             args = rest;
@@ -98,32 +97,27 @@ static const char *start_work(const char *args)
     if (!job) {
         return "unknown workload";
     }
-    while (*args == ',' || (*args == ' ' && args[1] && !after(args, " hm."))) {
-        uint64_t *value;
+    while (*args == ',' || (*args == ' ' && !after(args, " hm."))) {
+        const char *rest = NULL;
+        unsigned i = 0;
 
-        args++;
-        if ((rest = after(args, "pages="))) {
-            value = &pages;
-        } else if ((rest = after(args, "rate="))) {
-            value = &rate;
-        } else if ((rest = after(args, "threads="))) {
-            value = &threads;
-        } else {
+        for (args++; !rest && i < 3; i++) {
+            rest = after(args, names[i]);
+        }
+        if (!rest || !read_number(&rest, &values[i - 1])) {
             return "unknown setting of a workload";
         }
         args = rest;
-        if (!read_number(&args, value)) {
-            return "unknown setting of a workload";
-        }
     }
-    if (!threads || threads > cpus || !pages || pages > data_pages) {
+    if (!values[0] || values[0] > data_pages ||
+        !values[2] || values[2] > cpus) {
         return "setting of a workload is out of range";
     }
     park();
     workload = job;
-    work_pages = pages;
-    work_rate = rate;
-    work_threads = threads;
+    work_pages = values[0];
+    work_rate = values[1];
+    work_threads = values[2];
     atomic_fetch_add(&work_epoch, 1);
     return NULL;
 }
@@ -217,22 +211,20 @@ static bool is(const char *text, const char *word)
 
 static void obey(const char *line)
 {
-    const char *rest;
-
     if (is(line, "ping")) {
         begin_line("pong");
         end_line();
-    } else if ((rest = after(line, "work "))) {
-        answer(start_work(rest));
+    } else if (after(line, "work ")) {
+        answer(start_work(after(line, "work ")));
     } else if (is(line, "stop")) {
         park();
         answer(NULL);
     } else if (is(line, "audit")) {
         audit();
-    } else if ((rest = after(line, "corrupt "))) {
-        answer(corrupt(rest));
-    } else if ((rest = after(line, "stats"))) {
-        stats(misread(), is(rest, " reset"));
+    } else if (after(line, "corrupt ")) {
+        answer(corrupt(after(line, "corrupt ")));
+    } else if (is(line, "stats") || is(line, "stats reset")) {
+        stats(misread(), is(line, "stats reset"));
     } else {
         answer("unknown command");
     }

@@ -1,5 +1,6 @@
 /*
- * The bare guest's hardware, from user mode: ports, time, sleep. Part of bare.c.
+ * The bare guest's hardware, from user mode: ports, time, sleep. Part of
+ * bare.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -77,6 +78,7 @@ static void fw_read(uint16_t item, void *to, uint32_t size)
 
 static void apic(unsigned reg, uint32_t value)
 {
+    /* volatile: a device */
     *(volatile uint32_t *)(APIC_ADDRESS + (uint64_t)reg) = value;
 }
 
@@ -142,26 +144,25 @@ static void sleep_until(uint64_t ns)
  * The compiler uses no such register, so each CPU keeps in them what it was
  * given in the beginning.
  */
+#define FOR_REGISTERS(DO) \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) \
+    DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
+
 static void fill_registers(uint64_t value)
 {
-#define FILL(n) asm volatile("movq %0, %%xmm" #n : : "r"(value + n))
-    FILL(0); FILL(1); FILL(2); FILL(3); FILL(4); FILL(5); FILL(6); FILL(7);
-    FILL(8); FILL(9); FILL(10); FILL(11); FILL(12); FILL(13); FILL(14);
-    FILL(15);
-#undef FILL
+#define FILL(n) asm volatile("movq %0, %%xmm" #n : : "r"(value + n));
+    FOR_REGISTERS(FILL)
 }
 
 static bool registers_hold(uint64_t value)
 {
-    uint64_t word, differ = 0;
+    uint64_t word[16], differ = 0;
 
-#define HOLD(n) \
-    asm volatile("movq %%xmm" #n ", %0" : "=r"(word)); \
-    differ |= word ^ (value + n)
-    HOLD(0); HOLD(1); HOLD(2); HOLD(3); HOLD(4); HOLD(5); HOLD(6); HOLD(7);
-    HOLD(8); HOLD(9); HOLD(10); HOLD(11); HOLD(12); HOLD(13); HOLD(14);
-    HOLD(15);
-#undef HOLD
+#define GET(n) asm volatile("movq %%xmm" #n ", %0" : "=r"(word[n]));
+    FOR_REGISTERS(GET)
+    for (unsigned n = 0; n < 16; n++) {
+        differ |= word[n] ^ (value + n);
+    }
     return !differ;
 }
 

@@ -3,8 +3,8 @@
  * Part of bare.c.
  *
  * The program ends a few hundred KiB above 1 MiB. Above it lie the table of
- * versions, page tables, and the pages of the set; those of 4 KiB in an order in
- * which neighbours are far apart, as in a guest that has run for a while.
+ * versions, page tables, and the pages of the set; those of 4 KiB in an order
+ * in which neighbours are far apart, as in a guest that has run for a while.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -22,12 +22,12 @@
 #define PAGE_USED       0x60ull
 
 extern uint64_t gib1[TABLE_WORDS];
-extern uint8_t program_end[];
+extern uint8_t code_begin[], code_end[], program_end[];
 
 static uint64_t memory_next;            /* the first byte that is free */
 static uint64_t memory_end;
 static uint64_t *tables;
-static uint64_t set_first;              /* address in memory of page 0's place */
+static uint64_t set_first;              /* where in memory the set begins */
 static bool set_large, set_mixed;
 
 static void *take(uint64_t size, uint64_t align)
