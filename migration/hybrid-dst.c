@@ -263,13 +263,17 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 
 static int hybrid_dst_abort(void)
 {
+    Error *err = NULL;
+
     WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
         hybrid_dst_step(HANDOFF_EV_ABORT);
         if (hybrid_dst.state != HANDOFF_DST_GONE) {
             return 0;           /* of no meaning after GRANT */
         }
     }
-    error_report("The source keeps the guest: this migration is over");
+    error_setg(&err, "The source keeps the guest: this migration is over");
+    migrate_set_error(migrate_get_current(), err);
+    error_report_err(err);
     /* There is nothing here to be saved by a pause */
     postcopy_state_set(POSTCOPY_INCOMING_LISTENING);
     return -ECANCELED;
@@ -319,20 +323,21 @@ out:
     return ret;
 }
 
-void hybrid_dst_package(MigrationIncomingState *mis)
+int hybrid_dst_package(MigrationIncomingState *mis)
 {
-    if (hybrid_dst.agreed) {
-        WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-            hybrid_dst_step(HANDOFF_EV_PACKAGE);
-        }
-        hybrid_dst_mark("package");
-        hybrid_point("dst-package");
-        if (hybrid_dst_drop_untouched()) {
-            /* The source has the guest, and keeps it without LOADED */
-            exit(EXIT_FAILURE);
-        }
-        hybrid_dst_mark("dropped");
+    int ret;
+
+    if (!hybrid_dst.agreed) {
+        return 0;
     }
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        hybrid_dst_step(HANDOFF_EV_PACKAGE);
+    }
+    hybrid_dst_mark("package");
+    hybrid_point("dst-package");
+    ret = hybrid_dst_drop_untouched();
+    hybrid_dst_mark("dropped");
+    return ret;
 }
 
 bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
@@ -418,24 +423,6 @@ static bool hybrid_dst_lost(void)
     return h->state == HANDOFF_DST_GONE;
 }
 
-/*
- * The main thread may wait for a page that never comes, with the BQL, which
- * exit() needs.  Upstream's cleanup lets it go on, but if there is a thread
- * for the preempt channel it waits for that page first: end the thread here.
- */
-static void hybrid_dst_quit_preempt(MigrationIncomingState *mis)
-{
-    if (mis->preempt_thread_status != PREEMPT_THREAD_CREATED) {
-        return;
-    }
-    mis->preempt_thread_status = PREEMPT_THREAD_QUIT;
-    if (mis->postcopy_qemufile_dst) {
-        qemu_file_shutdown(mis->postcopy_qemufile_dst);
-    }
-    /* It has ended, or waits for a recovery: the pages' buffers are free */
-    QEMU_LOCK_GUARD(&mis->postcopy_prio_thread_mutex);
-}
-
 void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
 {
     HybridDst *h = &hybrid_dst;
@@ -451,7 +438,6 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             g_clear_pointer(&h->ledger, hybrid_ledger_close);
         }
-        hybrid_dst_quit_preempt(mis);
     }
 }
 

@@ -217,8 +217,8 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value);
 int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f,
                        uint16_t len);
 
-/* The package begins to be loaded */
-void hybrid_dst_package(MigrationIncomingState *mis);
+/* The package begins to be loaded.  0 or -errno. */
+int hybrid_dst_package(MigrationIncomingState *mis);
 
 /*
  * The package is loaded.  True: the guest must not be started now, @start
@@ -237,8 +237,8 @@ void hybrid_dst_started(MigrationIncomingState *mis);
 
 /*
  * The listen thread ends, no BQL.  All is here: waits for @start to have run.
- * The stream broke (@load_res negative) and the guest is not ours: nothing
- * waits for pages any more, QEMU is about to exit.
+ * The stream broke (@load_res negative) and the guest is not ours: it will
+ * not be.
  */
 void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res);
 

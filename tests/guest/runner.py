@@ -14,6 +14,7 @@ import cases_channel
 import cases_discard
 import cases_disk
 import cases_end
+import cases_errors
 import cases_fail
 import cases_kvm
 import cases_link
@@ -66,7 +67,8 @@ def main():
              **cases_push.CASES, **cases_discard.CASES, **cases_peer.CASES,
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
-             **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES}
+             **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
+             **cases_errors.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

@@ -54,6 +54,7 @@ class Migration:
                              else dst_caps)
         self.parameters = dict(parameters or {})
         self.transport = transport
+        self.incoming = {}      # more arguments of migrate-incoming
         self.first_event = len(pair.log)
         self._port = PORT
         self._reactions = []
@@ -135,7 +136,8 @@ class Migration:
         else:
             uri = f'tcp:{DST_ADDRESS}:{self._port}'
         self._port += 1
-        self.pair.dst.monitor.command(command, {'uri': uri}, oob=oob)
+        more = self.incoming if command == 'migrate-incoming' else {}
+        self.pair.dst.monitor.command(command, {'uri': uri, **more}, oob=oob)
         return uri
 
     def recover(self):

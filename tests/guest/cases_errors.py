@@ -1,0 +1,129 @@
+"""A destination that fails says why and lives on, if it was asked to.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import time
+
+from cases_fail import freeze
+from common import HOT, IDLE, audit, booted, check, equal, exits
+from hybridmig.migrate import Migration
+from hybridmig.net import DST_ADDRESS
+
+#: What the destination has in the place of the source's card
+OTHER_DEVICE = {'dst_extra': ['-device', 'virtio-balloon-pci,addr=9'],
+                'link': {'src_extra': ['-device', 'virtio-rng-pci,addr=9']}}
+
+
+def _threads(guest):
+    folder = f'/proc/{guest.machine.get_pid()}/task'
+    return len(os.listdir(folder))
+
+
+def _descriptors(guest):
+    """What is open, but for the device that QEMU keeps open for later."""
+    folder = f'/proc/{guest.machine.get_pid()}/fd'
+    found = []
+    for name in os.listdir(folder):
+        try:
+            found.append(os.readlink(os.path.join(folder, name)))
+        except OSError:
+            pass
+    return sorted(f for f in found if f != '/dev/userfaultfd')
+
+
+def _settles(read, wanted, what):
+    """Threads of a pool come and go by themselves."""
+    end = time.monotonic() + 20
+    while read() > wanted and time.monotonic() < end:
+        time.sleep(0.1)
+    check(read() <= wanted, f'{what}: {read()}, before {wanted}')
+
+
+def _lives_on(logs, fail, workload=HOT, preempt=False, **settings):
+    """
+    fail(pair, migration) has the destination fail.  It is alive, says why,
+    and has let go of all that it had for the migration; the guest is fine.
+    """
+    with booted(logs, workload, **settings) as pair:
+        migration = Migration(pair,
+                              parameters={'hybrid-handoff-timeout': 3000})
+        migration.at_both({'postcopy-preempt': preempt})
+        migration.incoming = {'exit-on-error': False}
+        threads = _threads(pair.dst)
+        descriptors = len(_descriptors(pair.dst))
+        fail(pair, migration)
+        check(migration.wait_status('dst', 'failed'),
+              'the destination does not fail')
+        check(migration.info('dst').get('error-desc'), 'and does not say why')
+        equal(pair.dst.status(), 'inmigrate', 'run state')
+        _settles(lambda: _threads(pair.dst), threads, 'threads')
+        _settles(lambda: len(_descriptors(pair.dst)), descriptors,
+                 'descriptors')
+        check('userfault' not in ' '.join(_descriptors(pair.dst)),
+              'userfaultfd is open')
+        pair.dst.qmp('quit')
+        check(exits(pair.dst), 'quit does not end it')
+        equal(pair.dst.machine.exitcode(), 0, 'exit code')
+        audit(pair, 'src')
+
+
+def _package(pair, migration):
+    migration.start()
+    equal(migration.wait_end(), 'failed', 'ended as')
+
+
+def bad_device_lives_on(logs):
+    _lives_on(logs, _package, **OTHER_DEVICE)
+
+
+def bad_device_lives_on_preempt(logs):
+    _lives_on(logs, _package, preempt=True, **OTHER_DEVICE)
+
+
+def bad_device_lives_on_precopy(logs):
+    _lives_on(logs, _package, workload=IDLE, **OTHER_DEVICE)
+
+
+def _cancelled(pair, migration):
+    """ABORT is behind the package, which the destination is to load."""
+    def act():
+        freeze(pair)
+        pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
+        migration.wait_status('src', 'device')
+        migration.cancel()
+        migration.wait_status('src', 'cancelled')
+        freeze(pair, False)
+    migration.src_caps['pause-before-switchover'] = True
+    migration.when(act, 'src', 'MIGRATION', status='pre-switchover')
+    migration.start()
+    equal(migration.wait_end(), 'cancelled', 'ended as')
+
+
+def abort_lives_on(logs):
+    _lives_on(logs, _cancelled)
+
+
+def _silent(pair, migration):
+    """
+    As above, but the source says nothing and the link is lost.  What it sent
+    has no end: the first that looks is the thread that loads the pages.
+    """
+    migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
+                   phase='rounds', round=1)
+    migration.start(f'tcp:{DST_ADDRESS}:4444')
+    check(pair.log.wait(lambda: pair.link.cut_mode, 60), 'no rounds')
+    pair.dst.monitor.command('yank', {'instances': [{'type': 'migration'}]},
+                             oob=True)
+    pair.src.qmp('migrate_cancel')
+    migration.wait_status('src', 'cancelled')
+    pair.link.heal()
+
+
+def yank_lives_on(logs):
+    _lives_on(logs, _silent)
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    bad_device_lives_on, bad_device_lives_on_preempt,
+    bad_device_lives_on_precopy, abort_lives_on, yank_lives_on)}
