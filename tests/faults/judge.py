@@ -36,6 +36,8 @@ def judge(world, fault, fault_name):
     if not world.alive('src'):
         return _source_gone(world, fault)
     status = world.status('src')
+    need(fault.breaks or status == 'completed',
+         f'{fault_name} has made it {status}: {_error(world)}')
     if status == PAUSED:
         return _paused(world, fault)
     if status == 'completed':
@@ -46,6 +48,10 @@ def judge(world, fault, fault_name):
          not _granted(world), f'given away, and {status}')
     _stayed(world, fault)
     return STAYS
+
+
+def _error(world):
+    return world.migration.info().get('error-desc')
 
 
 def _granted(world):

@@ -13,6 +13,7 @@ import traceback
 from hybridmig import paths
 from hybridmig.runs import Run
 
+import failures
 import judge
 import kinds
 import points
@@ -120,6 +121,8 @@ def arguments():
                         help='the K-th of N parts of them')
     parser.add_argument('--repeat', type=int, default=1)
     parser.add_argument('--list', action='store_true')
+    parser.add_argument('--docs', action='store_true', help='write docs/'
+                        'failures.md from the outcomes of all runs so far')
     return parser.parse_args()
 
 
@@ -139,6 +142,9 @@ def wanted(args):
 def main():
     args = arguments()
     chosen = wanted(args)
+    if args.docs:
+        failures.write(RESULTS)
+        return 0
     if args.list:
         print('\n'.join(title(*cell) for cell in chosen))
         return 0

@@ -15,7 +15,7 @@ from hybridmig.pair import Pair
 
 import points
 
-TIMEOUT_MS = 2000           # hybrid-handoff-timeout
+TIMEOUT_MS = 3000           # hybrid-handoff-timeout
 #: Nothing has moved for so long: the operator steps in.
 QUIET_S = TIMEOUT_MS / 1000 + 2
 PATIENCE_S = 60
@@ -71,7 +71,7 @@ class World:
         self.socket = PointSocket(run, point.side)
         binary = paths.built('qemu-points')
         self.config = config or GuestConfig(
-            mem=128, pages=12000, zero=1000, untouched=1000,
+            bare=True, mem=64, pages=12000, zero=1000, untouched=1000,
             workload=IDLE if point.way == points.PRECOPY else HOT)
         # So that threads can be told apart
         self.config.extra += ['-name', 'guest,debug-threads=on']
