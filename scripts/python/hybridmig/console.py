@@ -76,6 +76,19 @@ class Console:
                              (tick, (side, 'tick'))]
         self._wake.send(b'.')
 
+    def turn(self):
+        """What was the destination is called "src" from now on; the source
+        that was is gone. What was heard is forgotten.
+        """
+        done = threading.Event()
+        with self._changed:
+            self._raw = {'src': self._raw.pop('dst')}
+            self._adding.append((None, done))
+            self.lines, self.ticks = [], []
+            self.side = 'src'
+        self._wake.send(b'.')
+        done.wait(10)
+
     def on_line(self, listener):
         """Have listener(line) called from the console's thread."""
         self._listeners.append(listener)
@@ -104,8 +117,12 @@ class Console:
                         return
                     with self._changed:
                         for sock, data in self._adding:
-                            self._selector.register(
-                                sock, selectors.EVENT_READ, data)
+                            if sock:
+                                self._selector.register(
+                                    sock, selectors.EVENT_READ, data)
+                            else:
+                                self._rename()
+                                data.set()
                         self._adding.clear()
                     continue
                 try:
@@ -118,6 +135,15 @@ class Console:
                     self._on_tick(now, key.data[0], data)
                 else:
                     self._on_serial(now, key.data[0], data)
+
+    def _rename(self):
+        for key in list(self._selector.get_map().values()):
+            if key.data and key.data[0] == 'src':
+                self._selector.unregister(key.fileobj)
+                key.fileobj.close()
+            elif key.data:
+                self._selector.modify(key.fileobj, selectors.EVENT_READ,
+                                      ('src', key.data[1]))
 
     def _stop(self):
         for key in list(self._selector.get_map().values()):

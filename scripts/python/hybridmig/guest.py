@@ -2,6 +2,7 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import contextlib
 import logging
 import os
 import socket
@@ -209,6 +210,12 @@ class Guest:
         if crashed:
             raise RuntimeError(f'QEMU of {self.side} died of signal {-code}: '
                                f'{self.output()[-500:]}')
+
+    def remove_files(self):
+        """Nobody will want them."""
+        for name in (self.trace_file, self.boot_file, self.log_file):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
 
     def output(self):
         """What QEMU printed."""

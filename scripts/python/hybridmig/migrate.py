@@ -134,7 +134,7 @@ class Migration:
         elif self.transport == 'unix':
             uri = f'unix:{self.pair.run.folder}/mig{self._port}.sock'
         else:
-            uri = f'tcp:{DST_ADDRESS}:{self._port}'
+            uri = f'tcp:{self.pair.address}:{self._port}'
         self._port += 1
         more = self.incoming if command == 'migrate-incoming' else {}
         self.pair.dst.monitor.command(command, {'uri': uri, **more}, oob=oob)

@@ -52,6 +52,12 @@ class EventLog:
         for listener in self._listeners:
             listener(event)
 
+    def forget(self):
+        """Events so far, and who listens: before another migration."""
+        with self._changed:
+            self.events.clear()
+            self._listeners.clear()
+
     def wake(self):
         """Make those who wait look again: something else has changed."""
         with self._changed:

@@ -8,7 +8,7 @@ from .console import Console
 from .guest import Guest, GuestConfig
 from .lan import Lan
 from .monitor import EventLog, QmpLost
-from .net import Link
+from .net import DST_ADDRESS, SRC_ADDRESS, Link
 
 
 class Pair:
@@ -27,13 +27,18 @@ class Pair:
         self.link = Link(run, rate, **link)
         self.lan = Lan(run, self.link) if self.config.network else None
         self.guests = []        # all that there were, also those replaced
+        self._ended = {'src': 0, 'dst': 0}
+        self._turned = False    # the source is at the link's other end
         self.src = self._guest('src')
         self.dst = self._guest('dst')
 
     def _guest(self, side):
-        before = sum(guest.side == side for guest in self.guests)
+        before = sum(guest.side == side for guest in self.guests) + \
+            self._ended[side]
         guest = Guest(self.run, side, self.binaries[side], self.config,
-                      self.console, self.log, self.link.wrapper(side),
+                      self.console, self.log, self.link.wrapper(
+                          {'src': 'dst', 'dst': 'src'}[side]
+                          if self._turned else side),
                       self.extra[side],
                       name=f'{side}-{before + 1}' if before else side)
         self.guests.append(guest)
@@ -51,6 +56,31 @@ class Pair:
         self.dst.stop()
         self.dst = self._guest('dst')
         self.dst.start(incoming=True)
+
+    def turn(self):
+        """
+        The guest has moved: its QEMU is the source of the next migration, and
+        a new destination waits where the source was. Files and records of
+        QEMUs that have ended are removed, for there may be a thousand.
+        """
+        self.src.stop()
+        for guest in self.guests:
+            if guest is not self.dst:
+                self._ended[guest.side] += 1
+                guest.remove_files()
+        self._ended['dst'] += 1
+        self._turned = not self._turned
+        self.src, self.guests = self.dst, [self.dst]
+        self.src.side = self.src.monitor.side = 'src'
+        self.console.turn()
+        self.log.forget()
+        self.dst = self._guest('dst')
+        self.dst.start(incoming=True)
+
+    @property
+    def address(self):
+        """Where a destination listens."""
+        return SRC_ADDRESS if self._turned else DST_ADDRESS
 
     def side(self, name):
         return {'src': self.src, 'dst': self.dst}[name]
