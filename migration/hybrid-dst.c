@@ -133,7 +133,8 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
         error_setg(errp, "capability postcopy-ram is off at the destination");
         return false;
     }
-    if (!postcopy_ram_supported_by_host(mis, errp)) {
+    if (!postcopy_ram_supported_by_host(mis, errp) ||
+        !hybrid_load_possible(errp)) {
         return false;
     }
     if (!hybrid_host_reserve(overcommit, &h->memory_needed,
@@ -205,6 +206,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         hybrid_msg_put_be64(&out, h->memory_needed);
         hybrid_msg_put_be64(&out, h->memory_available);
         hybrid_msg_put_be32(&out, h->flags);
+        hybrid_msg_put_be64(&out, ram_pagesize_summary());
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }

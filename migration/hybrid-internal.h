@@ -152,7 +152,10 @@ int hybrid_dst_drop_untouched(void);
 /* The migration is over: huge pages as before */
 void hybrid_dst_discards_end(void);
 
-/* hybrid-load.c: the listen thread has ended, or never was */
+/* hybrid-load.c: can post-copy place pages in each block of memory? */
+bool hybrid_load_possible(Error **errp);
+
+/* The listen thread has ended, or never was */
 void hybrid_load_cleanup(void);
 
 /*

@@ -19,10 +19,12 @@
 #ifdef CONFIG_LINUX
 
 #include <sys/ioctl.h>
+#include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/memalign.h"
 #include "qemu/rcu.h"
 #include "qemu/userfaultfd.h"
+#include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
 #include "io/channel-socket.h"
@@ -272,7 +274,51 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     }
 }
 
+/* ---- can it be done? ---- */
+
+/* What is done to a block before the guest runs here, which is too late */
+static int hybrid_load_try(RAMBlock *rb, void *opaque)
+{
+    Error **errp = opaque;
+    uint64_t ioctls = 0;
+    int fd, err = 0;
+
+    if (rb->flags & RAM_READONLY_FD) {
+        error_setg(errp, "post-copy cannot replace pages of block '%s' at the "
+                   "destination: its file is open for reading only",
+                   rb->idstr);
+        return -1;
+    }
+    fd = uffd_create_fd(0, false);
+    if (fd < 0) {
+        return 0;               /* was found to work: a shortage */
+    }
+    if (uffd_register_memory(fd, rb->host, qemu_ram_get_used_length(rb),
+                             UFFDIO_REGISTER_MODE_MISSING, &ioctls)) {
+        err = errno;
+    }
+    uffd_close_fd(fd);          /* with all that is registered */
+    if (err || !(ioctls & BIT_ULL(_UFFDIO_COPY))) {
+        error_setg(errp, "post-copy cannot place pages in block '%s' at the "
+                   "destination: %s", rb->idstr,
+                   err ? strerror(err) : "userfaultfd does not copy there");
+        return -1;
+    }
+    return 0;
+}
+
+bool hybrid_load_possible(Error **errp)
+{
+    RCU_READ_LOCK_GUARD();
+    return !foreach_not_ignored_block(hybrid_load_try, errp);
+}
+
 #else
+
+bool hybrid_load_possible(Error **errp)
+{
+    return true;
+}
 
 void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
 {

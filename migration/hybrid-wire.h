@@ -21,7 +21,9 @@
  *             that the source offers, be64 id: a random number that names
  *             this migration
  *   READY     be64 bytes needed, be64 bytes available, be32 flags: those of
- *             the offered ones that the destination takes (missing: none)
+ *             the offered ones that the destination takes (missing: none),
+ *             be64 the page sizes of its blocks of memory, or-ed together, as
+ *             in ADVISE (missing: not told)
  *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
  *             memory), be16 length, text (UTF-8, no terminator)
  *   LOADED    no body
