@@ -90,19 +90,25 @@ static void hybrid_defer_begin_scan(HybridDefer *d)
     d->scanning = hybrid_scan_next(&d->scan);
 }
 
-/* In the current chunk, the first page to be sent */
+/*
+ * In the current chunk, the first page to be sent.  A host page that is larger
+ * than a chunk goes as a whole: the destination can replace it only whole, so
+ * a part of it alone would be sent in vain.
+ */
 static bool hybrid_defer_in_chunk(HybridDefer *d, RAMBlock **block,
                                   unsigned long *page)
 {
     for (guint i = 0; i < d->parts->len; i++) {
         HybridPart *part = &g_array_index(d->parts, HybridPart, i);
         size_t chunk = d->scan.chunk - part->first;
-        size_t begin = chunk * HYBRID_HOT_CHUNK, end;
+        size_t begin = chunk * HYBRID_HOT_CHUNK, end, size;
 
         if (d->scan.chunk < part->first || chunk >= part->chunks) {
             continue;
         }
-        end = MIN(begin + HYBRID_HOT_CHUNK, hybrid_block_pages(part->rb));
+        size = MAX(HYBRID_HOT_CHUNK, hybrid_block_ratio(part->rb));
+        begin = QEMU_ALIGN_DOWN(begin, size);
+        end = MIN(begin + size, hybrid_block_pages(part->rb));
         *page = find_next_bit(part->rb->bmap, end, begin);
         *block = part->rb;
         return *page < end;
@@ -155,6 +161,7 @@ static int64_t hybrid_thread_us(void)
 
 typedef struct HybridFound {
     HybridLook look;
+    uint64_t whole;             /* look.fresh in whole host pages */
     bool next_heat;
     bool warm;
     bool recent;
@@ -170,6 +177,7 @@ static int hybrid_defer_look_block(RAMBlock *rb, void *opaque)
     if (found->look.cleared) {
         hybrid_log_clear(rb);
     }
+    found->whole += hybrid_hot_whole(hb->fresh, pages, hybrid_block_ratio(rb));
     if (found->next_heat) {
         hybrid_heat_next(&hb->heat);
     }
@@ -233,7 +241,7 @@ static void hybrid_defer_look(HybridFound *found)
 }
 
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
-                         uint64_t *fresh)
+                         uint64_t *fresh, uint64_t *whole)
 {
     HybridDefer *d = &hybrid_defer;
     int64_t begin_us = hybrid_now_us();
@@ -251,24 +259,46 @@ bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
     hybrid_sampler_done(&d->sampler, hybrid_now_us(), &found.look);
     *over_us = begin_us - d->cleared_us;
     *fresh = found.look.fresh;
+    *whole = found.whole;
     if (found.look.cleared) {
         d->cleared_us = begin_us;
     }
     trace_hybrid_sample(*over_us, found.look.fresh, found.look.known,
                         found.look.cost_us, found.look.cleared);
+    if (found.whole != found.look.fresh) {
+        trace_hybrid_sample_whole(found.whole);
+    }
     return true;
 }
 
-static uint64_t hybrid_defer_each(RAMBlockIterFunc *func)
+/* Target pages, and all those of the host pages that they are in */
+typedef struct HybridCount {
+    uint64_t pages;
+    uint64_t whole;
+} HybridCount;
+
+static uint64_t hybrid_defer_each(RAMBlockIterFunc *func, uint64_t *whole)
 {
-    uint64_t sum = 0;
+    HybridCount count = { 0 };
 
     if (hybrid_defer.threshold) {
         QEMU_LOCK_GUARD(ram_bitmap_mutex());
         RCU_READ_LOCK_GUARD();
-        foreach_not_ignored_block(func, &sum);
+        foreach_not_ignored_block(func, &count);
     }
-    return sum;
+    if (whole) {
+        *whole = count.whole;
+    }
+    return count.pages;
+}
+
+static void hybrid_count_add(HybridCount *count, RAMBlock *rb,
+                             const unsigned long *map)
+{
+    size_t pages = hybrid_block_pages(rb);
+
+    count->pages += bitmap_count_one(map, pages);
+    count->whole += hybrid_hot_whole(map, pages, hybrid_block_ratio(rb));
 }
 
 static int hybrid_recent_alloc(RAMBlock *rb, void *opaque)
@@ -285,8 +315,7 @@ static int hybrid_recent_alloc(RAMBlock *rb, void *opaque)
 
 static int hybrid_recent_count(RAMBlock *rb, void *opaque)
 {
-    *(uint64_t *)opaque += bitmap_count_one(rb->hybrid->recent,
-                                            hybrid_block_pages(rb));
+    hybrid_count_add(opaque, rb, rb->hybrid->recent);
     return 0;
 }
 
@@ -299,16 +328,32 @@ static int hybrid_recent_only_lone(RAMBlock *rb, void *opaque)
     return 0;
 }
 
+/* Huge pages keep each other waiting: their heat has to do */
+static int hybrid_recent_no_huge(RAMBlock *rb, void *opaque)
+{
+    if (hybrid_block_ratio(rb) > 1) {
+        bitmap_zero(rb->hybrid->recent, hybrid_block_pages(rb));
+    }
+    return 0;
+}
+
 static int hybrid_dirty_count_lone(RAMBlock *rb, void *opaque)
 {
-    *(uint64_t *)opaque += hybrid_recent_lone(rb->bmap, NULL,
-                                              hybrid_block_pages(rb));
+    HybridCount *count = opaque;
+
+    if (hybrid_block_ratio(rb) == 1) {
+        count->pages += hybrid_recent_lone(rb->bmap, NULL,
+                                           hybrid_block_pages(rb));
+    }
     return 0;
 }
 
 static int hybrid_dirty_add_lone(RAMBlock *rb, void *opaque)
 {
-    hybrid_recent_lone(rb->bmap, rb->hybrid->recent, hybrid_block_pages(rb));
+    if (hybrid_block_ratio(rb) == 1) {
+        hybrid_recent_lone(rb->bmap, rb->hybrid->recent,
+                           hybrid_block_pages(rb));
+    }
     return 0;
 }
 
@@ -336,17 +381,22 @@ bool hybrid_defer_recent(void)
 
 void hybrid_defer_recent_choose(void)
 {
-    uint64_t found = hybrid_defer_each(hybrid_recent_count), lone;
+    uint64_t found, whole, lone;
 
-    if (found > HYBRID_RECENT_MAX) {
-        hybrid_defer_each(hybrid_recent_only_lone);
+    found = hybrid_defer_each(hybrid_recent_count, &whole);
+    if (whole > found && whole > HYBRID_RECENT_MAX) {
+        hybrid_defer_each(hybrid_recent_no_huge, NULL);
+        found = hybrid_defer_each(hybrid_recent_count, NULL);
     }
-    lone = hybrid_defer_each(hybrid_dirty_count_lone);
+    if (found > HYBRID_RECENT_MAX) {
+        hybrid_defer_each(hybrid_recent_only_lone, NULL);
+    }
+    lone = hybrid_defer_each(hybrid_dirty_count_lone, NULL);
     if (lone <= HYBRID_RECENT_MAX) {
-        hybrid_defer_each(hybrid_dirty_add_lone);
+        hybrid_defer_each(hybrid_dirty_add_lone, NULL);
     }
     trace_hybrid_recent_chosen(found, lone,
-                               hybrid_defer_each(hybrid_recent_count));
+                               hybrid_defer_each(hybrid_recent_count, NULL));
 }
 
 int64_t hybrid_defer_merge(RAMBlock *rb)
@@ -362,24 +412,26 @@ int64_t hybrid_defer_merge(RAMBlock *rb)
 
 static int hybrid_defer_count_block(RAMBlock *rb, void *opaque)
 {
-    *(uint64_t *)opaque += bitmap_count_one(rb->hybrid->deferred,
-                                            hybrid_block_pages(rb));
+    hybrid_count_add(opaque, rb, rb->hybrid->deferred);
     return 0;
 }
 
 static int hybrid_pending_count_block(RAMBlock *rb, void *opaque)
 {
-    *(uint64_t *)opaque += bitmap_count_one(rb->hybrid->pending,
-                                            hybrid_block_pages(rb));
+    hybrid_count_add(opaque, rb, rb->hybrid->pending);
     return 0;
 }
 
 static int hybrid_hot_count_block(RAMBlock *rb, void *opaque)
 {
-    *(uint64_t *)opaque += hybrid_hot_count(&rb->hybrid->heat, rb->bmap,
-                                            hybrid_block_pages(rb),
-                                            hybrid_block_ratio(rb),
-                                            hybrid_defer.threshold);
+    HybridCount *count = opaque;
+    uint64_t whole;
+
+    count->pages += hybrid_hot_count(&rb->hybrid->heat, rb->bmap,
+                                     hybrid_block_pages(rb),
+                                     hybrid_block_ratio(rb),
+                                     hybrid_defer.threshold, &whole);
+    count->whole += whole;
     return 0;
 }
 
@@ -393,20 +445,41 @@ static int hybrid_hot_defer_block(RAMBlock *rb, void *opaque)
 
 uint64_t hybrid_defer_deferred(void)
 {
-    return hybrid_defer_each(hybrid_defer_count_block);
+    return hybrid_defer_each(hybrid_defer_count_block, NULL);
 }
 
-uint64_t hybrid_defer_pending(void)
+uint64_t hybrid_defer_pending(uint64_t *whole)
 {
-    return hybrid_defer_each(hybrid_pending_count_block);
+    return hybrid_defer_each(hybrid_pending_count_block, whole);
 }
 
-uint64_t hybrid_defer_hot(void)
+uint64_t hybrid_defer_hot(uint64_t *whole)
 {
-    return hybrid_defer_each(hybrid_hot_count_block);
+    return hybrid_defer_each(hybrid_hot_count_block, whole);
 }
 
 void hybrid_defer_hot_pages(void)
 {
-    hybrid_defer_each(hybrid_hot_defer_block);
+    hybrid_defer_each(hybrid_hot_defer_block, NULL);
+}
+
+static int hybrid_whole_block(RAMBlock *rb, void *opaque)
+{
+    if (hybrid_block_ratio(rb) > 1) {
+        HybridCount count = { 0 };
+
+        hybrid_count_add(&count, rb, rb->bmap);
+        *(uint64_t *)opaque += count.whole - count.pages;
+    }
+    return 0;
+}
+
+uint64_t hybrid_defer_whole(void)
+{
+    uint64_t more = 0;
+
+    QEMU_LOCK_GUARD(ram_bitmap_mutex());
+    RCU_READ_LOCK_GUARD();
+    foreach_not_ignored_block(hybrid_whole_block, &more);
+    return ram_bytes_remaining() / TARGET_PAGE_SIZE + more;
 }

@@ -258,7 +258,9 @@ static int hybrid_drop_add(HybridDropper *d, RAMBlock *rb, uint64_t first,
     size_t page_size = qemu_target_page_size();
     struct iovec *iov;
 
-    if (rb->fd >= 0 || rb->page_size != qemu_real_host_page_size()) {
+    /* What is shared goes on to exist when it is unmapped here */
+    if (rb->fd >= 0 || qemu_ram_is_shared(rb) ||
+        rb->page_size != qemu_real_host_page_size()) {
         return ram_block_discard_range(rb, first * page_size,
                                        pages * page_size);
     }
@@ -308,26 +310,30 @@ static uint64_t hybrid_drop_skip_hole(RAMBlock *rb, uint64_t first,
  * zeroes.  Also anything in QEMU that looks at guest memory (a display, a
  * device, the monitor) leaves zeroes there.  Where there is nothing, which is
  * nearly everywhere, this costs next to nothing.
+ *
+ * Of a block that consists of huge pages (hugetlbfs), one of which a part was
+ * received is the source's to discard, as hybrid_stale_next() does.
  */
 static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
 {
     HybridDropper *d = opaque;
-    uint64_t pages = rb->postcopy_length / qemu_target_page_size();
-    uint64_t first = 0, end, ranges = 0, total = 0;
+    size_t pages = rb->postcopy_length / qemu_target_page_size();
+    unsigned ratio = MAX(1, rb->page_size / qemu_target_page_size());
+    size_t first = 0, end, n, ranges = 0, total = 0;
     int ret = 0;
 
     for (; !ret; first = end) {
-        first = find_next_zero_bit(rb->receivedmap, pages, first);
-        if (first >= pages) {
+        n = hybrid_missing_next(rb->receivedmap, pages, ratio, &first);
+        if (!n) {
             break;
         }
         end = d->again ? hybrid_drop_skip_hole(rb, first, pages) : first;
         if (end > first) {
             continue;           /* nothing before that */
         }
-        end = find_next_bit(rb->receivedmap, pages, first);
-        ret = hybrid_drop_add(d, rb, first, end - first);
-        total += end - first;
+        end = first + n;
+        ret = hybrid_drop_add(d, rb, first, n);
+        total += n;
         ranges++;
     }
     trace_hybrid_discard("missing", rb->idstr, total, ranges, 0);

@@ -38,14 +38,28 @@ static unsigned long spread(unsigned long word, unsigned ratio)
 /* In word @w, the pages whose host pages are to be moved */
 typedef unsigned long (*PickWord)(const void *opaque, size_t w);
 
+/* The pages of host pages of which @any, of the words from @w on, has one */
+static uint64_t count_whole(unsigned long any, size_t w, size_t pages,
+                            unsigned ratio)
+{
+    size_t left = pages - w * WORD_BITS;
+
+    if (ratio >= WORD_BITS) {
+        return any ? MIN(ratio, left) : 0;
+    }
+    any = ratio > 1 ? spread(any, ratio) : any;
+    return count_word(left < WORD_BITS ? any & ((1ul << left) - 1) : any);
+}
+
 /*
  * Move the bits of @bmap that are in host pages of which @pick names a page
- * to @deferred, or only count them if that is NULL.
+ * to @deferred, or only count them if that is NULL.  @whole, if not NULL: the
+ * host pages of these bits.
  */
 static uint64_t move_host_pages(PickWord pick, const void *opaque,
                                 const unsigned long *bmap_in,
                                 unsigned long *bmap, unsigned long *deferred,
-                                size_t pages, unsigned ratio)
+                                size_t pages, unsigned ratio, uint64_t *whole)
 {
     size_t words = words_of(pages);
     size_t step = MAX(1, ratio / WORD_BITS);
@@ -53,7 +67,7 @@ static uint64_t move_host_pages(PickWord pick, const void *opaque,
 
     for (size_t w = 0; w < words; w += step) {
         size_t end = MIN(w + step, words);
-        unsigned long mask = 0;
+        unsigned long mask = 0, any = 0;
 
         for (size_t i = w; i < end; i++) {
             mask |= pick(opaque, i);
@@ -70,13 +84,35 @@ static uint64_t move_host_pages(PickWord pick, const void *opaque,
             unsigned long take = bmap_in[i] & mask;
 
             moved += count_word(take);
+            any |= take;
             if (bmap) {
                 bmap[i] &= ~take;
                 deferred[i] |= take;
             }
         }
+        if (whole) {
+            *whole += count_whole(any, w, pages, ratio);
+        }
     }
     return moved;
+}
+
+uint64_t hybrid_hot_whole(const unsigned long *map, size_t pages,
+                          unsigned ratio)
+{
+    size_t words = words_of(pages);
+    size_t step = MAX(1, ratio / WORD_BITS);
+    uint64_t sum = 0;
+
+    for (size_t w = 0; w < words; w += step) {
+        unsigned long any = 0;
+
+        for (size_t i = w; !any && i < MIN(w + step, words); i++) {
+            any |= map[i];
+        }
+        sum += count_whole(any, w, pages, ratio);
+    }
+    return sum;
 }
 
 void hybrid_heat_init(HybridHeat *h, size_t pages)
@@ -177,7 +213,8 @@ uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
         }
     }
     if (found) {
-        move_host_pages(pick_fresh, fresh, bmap, bmap, deferred, pages, ratio);
+        move_host_pages(pick_fresh, fresh, bmap, bmap, deferred, pages, ratio,
+                        NULL);
     }
     if (known) {
         *known = before;
@@ -267,11 +304,14 @@ static unsigned long pick_hot(const void *opaque, size_t w)
 }
 
 uint64_t hybrid_hot_count(const HybridHeat *heat, const unsigned long *bmap,
-                          size_t pages, unsigned ratio, unsigned k)
+                          size_t pages, unsigned ratio, unsigned k,
+                          uint64_t *whole)
 {
     HotPick p = { heat, k };
 
-    return move_host_pages(pick_hot, &p, bmap, NULL, NULL, pages, ratio);
+    *whole = 0;
+    return move_host_pages(pick_hot, &p, bmap, NULL, NULL, pages, ratio,
+                           whole);
 }
 
 uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
@@ -280,7 +320,8 @@ uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
 {
     HotPick p = { heat, k };
 
-    return move_host_pages(pick_hot, &p, bmap, bmap, deferred, pages, ratio);
+    return move_host_pages(pick_hot, &p, bmap, bmap, deferred, pages, ratio,
+                           NULL);
 }
 
 /* ---- the order of the first round ---- */

@@ -100,9 +100,17 @@ uint64_t hybrid_hot_defer_warm(unsigned long *bmap, unsigned long *deferred,
 int64_t hybrid_hot_merge(unsigned long *bmap, unsigned long *deferred,
                          unsigned long *pending, size_t pages);
 
-/* Pages of @bmap that hybrid_hot_defer() would take out */
+/*
+ * Pages of @bmap that hybrid_hot_defer() would take out.  @whole receives the
+ * number of pages of the host pages that they are in.
+ */
 uint64_t hybrid_hot_count(const HybridHeat *heat, const unsigned long *bmap,
-                          size_t pages, unsigned ratio, unsigned k);
+                          size_t pages, unsigned ratio, unsigned k,
+                          uint64_t *whole);
+
+/* All pages of the host pages of which a page is in @map */
+uint64_t hybrid_hot_whole(const unsigned long *map, size_t pages,
+                          unsigned ratio);
 
 /*
  * A round begins: move each host page of @bmap in which a page is hot to

@@ -71,10 +71,10 @@ void hybrid_defer_begin(unsigned threshold);
 /*
  * Look at the dirty log if it is time to, or if @now; without the BQL.  @warm:
  * leave warm chunks for later, too.  True if it did: @fresh pages were dirtied
- * in @over_us, since the log was cleared.
+ * in @over_us, since the log was cleared, in host pages of @whole pages.
  */
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
-                         uint64_t *fresh);
+                         uint64_t *fresh, uint64_t *whole);
 
 /*
  * The switch to post-copy is next: look closely at what the guest writes now.
@@ -96,12 +96,21 @@ void hybrid_defer_recent_choose(void);
  */
 void hybrid_defer_pick(RAMBlock **block, unsigned long *page);
 
-/* Pages kept out of the rounds now, and those known to be dirty again */
+/*
+ * Pages kept out of the rounds now, and those known to be dirty again.  @whole:
+ * all pages of the host pages that they are in.
+ */
 uint64_t hybrid_defer_deferred(void);
-uint64_t hybrid_defer_pending(void);
+uint64_t hybrid_defer_pending(uint64_t *whole);
 
-/* Of the pages to be sent, those that are hot */
-uint64_t hybrid_defer_hot(void);
+/* Of the pages to be sent, those that are hot; @whole as above */
+uint64_t hybrid_defer_hot(uint64_t *whole);
+
+/*
+ * RAM has just been synced, with or without the page bitmap: the pages that a
+ * handoff would send, whole host pages.
+ */
+uint64_t hybrid_defer_whole(void);
 
 /* A round begins in which hot pages do not take part */
 void hybrid_defer_hot_pages(void);

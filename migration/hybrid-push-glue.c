@@ -98,7 +98,7 @@ static bool hybrid_pushing(void)
 static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
 {
     HybridSrc *h = &hybrid_src;
-    uint64_t found;
+    uint64_t found, pages;
     unsigned n;
 
     if (hybrid_devices_pick(block, page)) {
@@ -111,14 +111,14 @@ static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
     if (!push.policy) {
         hybrid_push_begin();
     }
-    if (!hybrid_push_next_recent(push.policy, &n, &found)) {
+    if (!hybrid_push_next_recent(push.policy, h->early_pages, &n, &found,
+                                 &pages)) {
         h->early_pages = 0;
         return false;
     }
     *block = g_array_index(push.blocks, RAMBlock *, n);
     *page = found;
-    h->early_pages -= MIN(h->early_pages, qemu_ram_pagesize(*block) >>
-                                          qemu_target_page_bits());
+    h->early_pages -= pages;
     return true;
 }
 

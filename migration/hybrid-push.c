@@ -482,10 +482,15 @@ static bool push_pick_recent(HybridPush *p, unsigned *block, uint64_t *page)
     return false;
 }
 
-bool hybrid_push_next_recent(HybridPush *p, unsigned *block, uint64_t *page)
+bool hybrid_push_next_recent(HybridPush *p, uint64_t most, unsigned *block,
+                             uint64_t *page, uint64_t *pages)
 {
     if (!push_pick_recent(p, block, page)) {
         return false;
+    }
+    *pages = p->blocks[*block].ratio;
+    if (*pages > most) {
+        return false;           /* it stays the next one */
     }
     p->stats.picked[HYBRID_PUSH_RECENT]++;
     return true;

@@ -117,10 +117,12 @@ HybridPushKind hybrid_push_next(HybridPush *p, unsigned *block, uint64_t *page,
                                 int64_t now_us);
 
 /*
- * The next page of kind 1, as above, while the guest is on its way; false:
- * there is none left.
+ * The next page of kind 1, as above, while the guest is on its way, and how
+ * many target pages its host page has.  False: there is none left, or it has
+ * more than @most.
  */
-bool hybrid_push_next_recent(HybridPush *p, unsigned *block, uint64_t *page);
+bool hybrid_push_next_recent(HybridPush *p, uint64_t most, unsigned *block,
+                             uint64_t *page, uint64_t *pages);
 
 void hybrid_push_stats(const HybridPush *p, HybridPushStats *stats);
 

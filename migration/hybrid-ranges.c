@@ -69,6 +69,42 @@ size_t hybrid_stale_next(const HybridStale *s, size_t *first)
     return end - *first;
 }
 
+/* The first page from @i on, at most @pages, whose bit is @set, or is not */
+static size_t find_bit(const unsigned long *map, size_t pages, size_t i,
+                       bool set)
+{
+    while (i < pages) {
+        unsigned long word = map[i / WORD_BITS];
+
+        word = (set ? word : ~word) >> (i % WORD_BITS);
+        if (word) {
+            i += __builtin_ctzl(word);
+            break;
+        }
+        i += WORD_BITS - i % WORD_BITS;
+    }
+    return MIN(i, pages);
+}
+
+size_t hybrid_missing_next(const unsigned long *received, size_t pages,
+                           unsigned ratio, size_t *first)
+{
+    size_t i = *first, begin, end;
+
+    while (i < pages) {
+        i = find_bit(received, pages, i, false);
+        begin = (i + ratio - 1) / ratio * ratio;
+        i = find_bit(received, pages, i, true);
+        end = i < pages ? i / ratio * ratio : pages;
+        if (begin < end) {
+            *first = begin;
+            return end - begin;
+        }
+    }
+    *first = pages;
+    return 0;
+}
+
 static void put_number(GByteArray *out, uint64_t v)
 {
     do {

@@ -40,6 +40,14 @@ typedef struct HybridStale {
  */
 size_t hybrid_stale_next(const HybridStale *s, size_t *first);
 
+/*
+ * The other side: the first range of host pages, @ratio target pages each, at
+ * or behind page *@first of which no target page is in @received.  Returns the
+ * number of target pages, 0 if there are none.
+ */
+size_t hybrid_missing_next(const unsigned long *received, size_t pages,
+                           unsigned ratio, size_t *first);
+
 /* ---- in a message ---- */
 
 /* The longest that one range can be, in bytes */

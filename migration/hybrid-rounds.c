@@ -163,8 +163,8 @@ static double next_round_us(const HybridRounds *r,
     return next;
 }
 
-/* What a round of @pages would do, as the working set function has it */
-static bool dirtied_meanwhile(const HybridRounds *r,
+/* What a round of @pages would do, as a working set function has it */
+static bool dirtied_meanwhile(const HybridRounds *r, const HybridWset *wset,
                               const HybridRoundRecord *rec, double pages,
                               double *us, double *dirtied)
 {
@@ -172,7 +172,7 @@ static bool dirtied_meanwhile(const HybridRounds *r,
 
     *us = next_round_us(r, rec, pages);
     if (*us <= 0.0 || !rec->time_us ||
-        !hybrid_wset_get(&r->wset, MIN(*us, MAX_U64), &d)) {
+        !hybrid_wset_get(wset, MIN(*us, MAX_U64), &d)) {
         return false;
     }
     *dirtied = d;
@@ -180,14 +180,17 @@ static bool dirtied_meanwhile(const HybridRounds *r,
 }
 
 /*
- * True if the pages that are sent again, @further of them beside those that
- * were and those of what is left that will be, stay within the bound.
+ * Pages that are sent again: those that were, those of the @left pages that
+ * will be, and @further.
  */
-static bool affordable(const HybridRounds *r, const HybridRoundRecord *rec,
-                       double further)
+static double sent_again(const HybridRounds *r, double left, double further)
 {
-    double sent = (double)r->pages + rec->remaining_pages;
-    double again = MAX(0.0, sent - r->total_pages) + further;
+    return MAX(0.0, (double)r->pages + left - r->total_pages) + further;
+}
+
+/* True if that stays within the bound */
+static bool affordable(const HybridRounds *r, double again)
+{
     uint64_t data = r->total_pages - MIN(r->total_pages, r->zero_pages);
 
     return !r->cfg.max_resend ||
@@ -203,17 +206,20 @@ static bool affordable(const HybridRounds *r, const HybridRoundRecord *rec,
 static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
                          bool *cheap)
 {
-    double left = rec->remaining_pages;
-    double hot = MIN((double)rec->hot_pages, left);
+    double cold = rec->remaining_pages -
+                  MIN(rec->hot_pages, rec->remaining_pages);
+    double left = rec->whole.remaining;
+    double hot = MIN((double)rec->whole.hot, left);
     double us, dirtied, in_vain, after;
 
     *cheap = false;
-    if (!hot || !dirtied_meanwhile(r, rec, left - hot, &us, &dirtied)) {
+    if (!hot ||
+        !dirtied_meanwhile(r, &r->whole, rec, cold, &us, &dirtied)) {
         return false;
     }
     in_vain = MAX(dirtied * r->missed, dirtied - hot);
     *cheap = in_vain <= (left - hot) * CHEAP &&
-             (r->rounds == 1 || affordable(r, rec, in_vain));
+             (r->rounds == 1 || affordable(r, sent_again(r, left, in_vain)));
     /*
      * What the first round has left out for its neighbours' sake was never
      * sent.  The guest may read it, its kernel's code is among it: each page
@@ -230,7 +236,8 @@ static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
 /*
  * True if rounds of all that is left converge: in each the guest dirties
  * clearly fewer pages than are sent, until the rest fits, and the pages that
- * are sent again on the way are not too many.
+ * are sent again on the way are not too many, or fewer than the handoff would
+ * send again.
  */
 static bool converges(const HybridRounds *r, const HybridRoundRecord *rec)
 {
@@ -239,7 +246,7 @@ static bool converges(const HybridRounds *r, const HybridRoundRecord *rec)
 
     /* Each leaves one percent less at least, so this ends */
     do {
-        if (!dirtied_meanwhile(r, rec, left, &us, &dirtied) ||
+        if (!dirtied_meanwhile(r, &r->wset, rec, left, &us, &dirtied) ||
             !clear_gain(r, left, dirtied)) {
             return false;
         }
@@ -247,7 +254,10 @@ static bool converges(const HybridRounds *r, const HybridRoundRecord *rec)
         again += dirtied;
     } while (left >= 1.0 && left > fitting_pages(r));
 
-    return affordable(r, rec, again);
+    again = sent_again(r, rec->remaining_pages, again);
+    return affordable(r, again) ||
+           (rec->whole.remaining > rec->remaining_pages &&
+            again <= sent_again(r, rec->whole.remaining, 0.0));
 }
 
 /* Pages that another full round would leave, from the last rounds only */
@@ -355,9 +365,11 @@ static HybridReason why_end(const HybridRounds *r, HybridRoundRecord *rec)
     return fits(r, rec) ? HYBRID_REASON_FITS : HYBRID_REASON_NO_GAIN;
 }
 
-void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages)
+void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages,
+                          uint64_t whole)
 {
     hybrid_wset_add(&r->wset, us, pages);
+    hybrid_wset_add(&r->whole, us, MAX(whole, pages));
     r->samples++;
 }
 
@@ -372,9 +384,15 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
     r->bytes = add_saturated(r->bytes, rec->bytes);
     r->pages = add_saturated(r->pages, rec->pages);
     r->zero_pages = add_saturated(r->zero_pages, rec->zero_pages);
+    rec->whole = (HybridWholePages) {
+        .remaining = MAX(rec->whole.remaining, rec->remaining_pages),
+        .dirtied = MAX(rec->whole.dirtied, rec->dirtied_pages),
+        .hot = MAX(rec->whole.hot, rec->hot_pages),
+    };
     measure(r, rec);
     measure_missed(r, rec);
     hybrid_wset_add(&r->wset, rec->time_us, rec->dirtied_pages);
+    hybrid_wset_add(&r->whole, rec->time_us, rec->whole.dirtied);
     r->predicted = predict(r, rec);
     rec->all = false;
 

@@ -57,6 +57,13 @@
  * are not hot were dirtied less than k times in all samples: for them the
  * lower line is used, which is right for pages that are dirtied rarely.
  *
+ * Huge pages.  A round sends the target pages of a host page that are dirty,
+ * but after the handoff only whole host pages can be placed: one dirty target
+ * page in each of 2 MiB means that all is sent again.  So what the handoff
+ * would send is counted in whole host pages, in rule 5 for rounds of what is
+ * not hot, which end in it.  Rounds that converge end without it, and are also
+ * within the bound if they send less again than the handoff would now.
+ *
  * Units: pages are target pages of cfg.page_size bytes; times are
  * microseconds; bandwidths are bytes per second.  All inputs may be anything:
  * no division by zero, no overflow (arithmetic that could is done in double,
@@ -101,6 +108,17 @@ typedef struct HybridRoundsConfig {
     uint64_t page_size;         /* bytes */
 } HybridRoundsConfig;
 
+/*
+ * A round sends the target pages that are dirty.  After the handoff all of a
+ * host page has to come: these are the target pages of the host pages that a
+ * figure of the record is about.  The same, unless there are huge pages.
+ */
+typedef struct HybridWholePages {
+    uint64_t remaining;
+    uint64_t dirtied;
+    uint64_t hot;
+} HybridWholePages;
+
 /* What happened in a round, and what the policy made of it */
 typedef struct HybridRoundRecord {
     uint32_t round;             /* out: 1 for the first */
@@ -112,6 +130,7 @@ typedef struct HybridRoundRecord {
     uint64_t unsent_pages;      /* left over when it was cut, else 0 */
     uint64_t deferred_pages;    /* kept out of this round, for the record */
     uint64_t hot_pages;         /* of the remaining, what is hot now */
+    HybridWholePages whole;     /* less than the above: taken as that */
     uint64_t time_us;           /* from the end of the round before */
     /*
      * What the stop could use, for "does the rest fit".  0: unknown; it is
@@ -144,6 +163,7 @@ typedef struct HybridRounds {
     double missed;              /* of those dirtied, the part not hot before */
     uint64_t min_remaining;     /* the least that a round has left */
     HybridWset wset;            /* from samples and rounds */
+    HybridWset whole;           /* the same in whole host pages */
     uint64_t samples;           /* 0: no page bitmap, the wset is not used */
     HybridSmooth throughput;    /* bytes/s in the rounds */
     HybridSmooth bandwidth;     /* bytes/s that the stop could use */
@@ -165,8 +185,12 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
 HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
                                 uint64_t total_bytes, bool requested);
 
-/* The guest dirtied @pages distinct pages in @us: a sample while rounds run */
-void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages);
+/*
+ * The guest dirtied @pages distinct pages in @us: a sample while rounds run.
+ * @whole: the target pages of the host pages that they are in.
+ */
+void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages,
+                          uint64_t whole);
 
 /*
  * A round has ended, fully or cut.  Fills in @rec->round, action and reason,

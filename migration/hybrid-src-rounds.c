@@ -85,17 +85,18 @@ typedef struct HybridRoundEnd {
     uint64_t unsent_pages;
     uint64_t deferred_pages;
     uint64_t pending_pages;
+    uint64_t pending_whole;     /* of whole host pages */
     bool sampled;               /* the page bitmap is at work */
 } HybridRoundEnd;
 
 static bool hybrid_src_sample(bool now)
 {
-    uint64_t over_us, pages;
+    uint64_t over_us, pages, whole;
     bool sampled = hybrid_defer_sample(now, hybrid_src.round == 1, &over_us,
-                                       &pages);
+                                       &pages, &whole);
 
     if (sampled) {
-        hybrid_rounds_sample(&hybrid_src.rounds, over_us, pages);
+        hybrid_rounds_sample(&hybrid_src.rounds, over_us, pages, whole);
     }
     return sampled;
 }
@@ -115,7 +116,8 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
         .bytes = migration_transferred_bytes() - h->round_start_bytes,
         .unsent_pages = end->unsent_pages,
         .deferred_pages = end->deferred_pages,
-        .hot_pages = hybrid_defer_hot(),
+        .whole.remaining = hybrid_defer_whole(),
+        .whole.dirtied = end->pending_whole,
         .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
         .time_us = end->end_us - h->round_start_us,
         /* 0: the policy's own estimate */
@@ -124,6 +126,7 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
         .cut_reason = cut_reason,
     };
 
+    r.hot_pages = hybrid_defer_hot(&r.whole.hot);
     /*
      * Without samples a page that was dirtied before it was sent cannot be
      * told from one that was not: it counts in unsent only.
@@ -139,6 +142,11 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
     trace_hybrid_round_more(r.round, r.zero_pages, r.unsent_pages,
                             r.deferred_pages, r.hot_pages, r.all, r.cut,
                             hybrid_reason_str(r.cut_reason));
+    if (r.whole.remaining != r.remaining_pages ||
+        r.whole.dirtied != r.dirtied_pages || r.whole.hot != r.hot_pages) {
+        trace_hybrid_round_whole(r.round, r.whole.remaining, r.whole.dirtied,
+                                 r.whole.hot);
+    }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         g_array_append_val(h->records, r);
         /*
@@ -244,7 +252,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
     };
     end.deferred_pages = hybrid_defer_deferred();
-    end.pending_pages = hybrid_defer_pending();
+    end.pending_pages = hybrid_defer_pending(&end.pending_whole);
     end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
     qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
     action = hybrid_src_end_round(cut, &end);

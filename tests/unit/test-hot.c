@@ -194,14 +194,32 @@ static void sync_all(World *w)
     }
 }
 
+/* Page by page: all pages of host pages that have one in @map */
+static uint64_t whole_of(const World *w, const bool *map)
+{
+    uint64_t sum = 0;
+
+    for (size_t host = 0; host < w->pages; host += w->ratio) {
+        size_t end = MIN(host + w->ratio, w->pages);
+        bool any = false;
+
+        for (size_t p = host; p < end; p++) {
+            any |= map[p];
+        }
+        sum += any ? end - host : 0;
+    }
+    return sum;
+}
+
 static void begin_round(World *w)
 {
-    uint64_t count, moved, wanted = 0;
+    uint64_t count, moved, whole, wanted = 0;
 
     for (size_t p = 0; p < w->pages; p++) {
         g_assert_true(hybrid_heat_is_hot(&w->heat, p, w->k) == hot(w, p));
     }
-    count = hybrid_hot_count(&w->heat, w->bmap, w->pages, w->ratio, w->k);
+    count = hybrid_hot_count(&w->heat, w->bmap, w->pages, w->ratio, w->k,
+                             &whole);
     moved = hybrid_hot_defer(&w->heat, w->bmap, w->deferred, w->pages,
                              w->ratio, w->k);
     model_defer(w, hot);
@@ -210,6 +228,9 @@ static void begin_round(World *w)
     }
     g_assert_cmpuint(moved, ==, wanted);
     g_assert_cmpuint(count, ==, wanted);
+    g_assert_cmpuint(whole, ==, whole_of(w, w->is_deferred));
+    g_assert_cmpuint(hybrid_hot_whole(w->deferred, w->pages, w->ratio), ==,
+                     whole);
 }
 
 /* A whole host page, as QEMU sends it */

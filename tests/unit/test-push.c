@@ -242,7 +242,7 @@ static void test_recent(void)
     };
     Memory m = {};
     unsigned block;
-    uint64_t page;
+    uint64_t page, pages;
 
     add_block(&m, 1000, 1);
     add_block(&m, 1000, 8);
@@ -261,17 +261,36 @@ static void test_recent(void)
     start(&m);
     fault(&m, 0, 500);
     /* Before GRANT nothing else goes */
-    g_assert_true(hybrid_push_next_recent(m.push, &block, &page));
+    g_assert_true(hybrid_push_next_recent(m.push, 1, &block, &page, &pages));
     g_assert_cmpuint(block, ==, 0);
     g_assert_cmpuint(page, ==, 0);
+    g_assert_cmpuint(pages, ==, 1);
     /* Not sent, so it is still the next one */
     for (size_t i = 0; i < G_N_ELEMENTS(order); i++) {
         g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_RECENT);
         g_assert_cmpuint(block, ==, order[i].block);
         g_assert_cmpuint(page, ==, order[i].page);
     }
-    g_assert_false(hybrid_push_next_recent(m.push, &block, &page));
+    g_assert_false(hybrid_push_next_recent(m.push, 1, &block, &page, &pages));
     g_assert_cmpint(push_one(&m, &block, &page), ==, HYBRID_PUSH_BUBBLE);
+    end(&m);
+}
+
+/* Before GRANT there may be time for a few pages, but not for a huge one */
+static void test_recent_most(void)
+{
+    Memory m = {};
+    unsigned block;
+    uint64_t page, pages;
+
+    add_block(&m, 1000, 8);
+    fill(&m, 0, 0, 1000);
+    set_recent(&m, 0, 13);
+    start(&m);
+    g_assert_false(hybrid_push_next_recent(m.push, 7, &block, &page, &pages));
+    g_assert_true(hybrid_push_next_recent(m.push, 8, &block, &page, &pages));
+    g_assert_cmpuint(page, ==, 8);
+    g_assert_cmpuint(pages, ==, 8);
     end(&m);
 }
 
@@ -359,6 +378,7 @@ int main(int argc, char **argv)
     g_test_add_func("/push/retire", test_retire);
     g_test_add_func("/push/heat", test_heat);
     g_test_add_func("/push/recent", test_recent);
+    g_test_add_func("/push/recent-most", test_recent_most);
     g_test_add_func("/push/property", test_property);
     return g_test_run();
 }

@@ -83,6 +83,38 @@ static void test_stale(void)
     }
 }
 
+/* Host pages of which nothing was received, no other, and all of them */
+static void test_missing(void)
+{
+    for (guint32 seed = 0; seed < 3000; seed++) {
+        g_autoptr(GRand) r = g_rand_new_with_seed(seed);
+        unsigned ratio = 1 << seed % 8;
+        size_t pages = g_rand_int_range(r, 1, PAGES / ratio + 1) * ratio;
+        Map received = { 0 }, found = { 0 };
+        size_t page = 0, n;
+
+        fill(r, received, g_rand_int_range(r, 1, 20));
+        while ((n = hybrid_missing_next(received, pages, ratio, &page))) {
+            g_assert_cmpuint(page + n, <=, pages);
+            for (size_t i = page; i < page + n; i++) {
+                g_assert_false(get(found, i));
+                set(found, i);
+            }
+            page += n;
+        }
+        for (size_t host = 0; host < pages; host += ratio) {
+            bool any = false;
+
+            for (size_t i = host; i < host + ratio; i++) {
+                any |= get(received, i);
+            }
+            for (size_t i = host; i < host + ratio; i++) {
+                g_assert_true(get(found, i) == !any);
+            }
+        }
+    }
+}
+
 static void test_round_trip(void)
 {
     for (guint32 seed = 0; seed < 3000; seed++) {
@@ -178,6 +210,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hybrid/ranges/stale", test_stale);
+    g_test_add_func("/hybrid/ranges/missing", test_missing);
     g_test_add_func("/hybrid/ranges/round-trip", test_round_trip);
     g_test_add_func("/hybrid/ranges/extremes", test_extremes);
     g_test_add_func("/hybrid/ranges/garbage", test_garbage);

@@ -37,7 +37,7 @@ static void begin(HybridRounds *r, uint64_t in_50ms, uint64_t most)
     cfg.downtime_limit_us = 30000;
     hybrid_rounds_init(r, &cfg, TOTAL);
     for (uint64_t ms = 50; ms <= 1600; ms *= 2) {
-        hybrid_rounds_sample(r, ms * 1000, MIN(most, in_50ms * ms / 50));
+        hybrid_rounds_sample(r, ms * 1000, MIN(most, in_50ms * ms / 50), 0);
     }
 }
 
@@ -219,7 +219,7 @@ static void test_fits(void)
     HybridRounds r;
 
     begin(&r, 700, 700);
-    hybrid_rounds_sample(&r, 17000, 700);
+    hybrid_rounds_sample(&r, 17000, 700, 0);
     end(&r, &rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_FITS, false);
 }
 
@@ -230,7 +230,7 @@ static void test_hot_must_fit(void)
     HybridRounds r;
 
     begin(&r, 899, 899);
-    hybrid_rounds_sample(&r, 17000, 899);
+    hybrid_rounds_sample(&r, 17000, 899, 0);
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
 }
 
@@ -242,6 +242,61 @@ static void test_bounds(void)
     begin(&r, 1, 60000);
     r.cfg.max_rounds = 1;
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_ROUND_LIMIT, false);
+}
+
+/*
+ * Huge pages.  Rounds that converge would send more again than the bound
+ * allows, but the handoff would send still more: a few target pages of nearly
+ * each host page are dirty, and all of a host page has to come.
+ */
+static void test_whole_converges(void)
+{
+    static const struct {
+        uint64_t whole;
+        bool go_on;
+    } cases[] = {
+        { 0, false }, { 30000, false }, { TOTAL, true },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        HybridRoundRecord rec = sim_full_round(TOTAL, 30000);
+        HybridRounds r;
+
+        begin(&r, 600, 30000);
+        rec.whole.remaining = cases[i].whole;
+        hybrid_rounds_end(&r, &rec);
+        g_assert_cmpint(rec.action == HYBRID_ACTION_CONTINUE, ==,
+                        cases[i].go_on);
+    }
+}
+
+/*
+ * Huge pages.  A round of what is not hot sends few pages, but the guest
+ * dirties one in each host page meanwhile, and so the handoff has no less to
+ * send after it.
+ */
+static void test_whole_cold(void)
+{
+    for (unsigned huge = 0; huge < 2; huge++) {
+        HybridRoundRecord rec = sim_full_round(TOTAL, 60000);
+        HybridRoundsConfig cfg = sim_config();
+        HybridRounds r;
+
+        cfg.max_resend = 0;
+        cfg.downtime_limit_us = 30000;
+        hybrid_rounds_init(&r, &cfg, TOTAL);
+        for (uint64_t ms = 50; ms <= 1600; ms *= 2) {
+            hybrid_rounds_sample(&r, ms * 1000, 30000, huge ? TOTAL : 30000);
+        }
+        rec.hot_pages = 30000;
+        rec.whole.remaining = huge ? TOTAL : 0;
+        rec.whole.hot = huge ? 40000 : 0;
+        rec.dirtied_pages = 30000;
+        rec.whole.dirtied = huge ? TOTAL : 0;
+        hybrid_rounds_end(&r, &rec);
+        g_assert_cmpint(rec.action == HYBRID_ACTION_CONTINUE && !rec.all, ==,
+                        !huge);
+    }
 }
 
 /* Whatever is thrown at it: it ends, and hot pages never get lost */
@@ -260,7 +315,11 @@ static void test_random(void)
             rec.hot_pages = g_test_rand_int_range(0, TOTAL);
             rec.time_us = g_test_rand_int_range(0, 10) * 100000;
             hybrid_rounds_sample(&r, g_test_rand_int_range(0, 3000000),
+                                 g_test_rand_int_range(0, TOTAL),
                                  g_test_rand_int_range(0, TOTAL));
+            rec.whole.remaining = g_test_rand_int_range(0, TOTAL);
+            rec.whole.dirtied = g_test_rand_int_range(0, TOTAL);
+            rec.whole.hot = g_test_rand_int_range(0, TOTAL);
             hybrid_rounds_end(&r, &rec);
             g_assert_false(rec.all && rec.action != HYBRID_ACTION_CONTINUE);
             g_assert_cmpuint(++rounds, <=, r.cfg.max_rounds);
@@ -283,6 +342,9 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/rounds/hot/fits", test_fits);
     g_test_add_func("/hybrid/rounds/hot/hot-must-fit", test_hot_must_fit);
     g_test_add_func("/hybrid/rounds/hot/bounds", test_bounds);
+    g_test_add_func("/hybrid/rounds/hot/whole-converges",
+                    test_whole_converges);
+    g_test_add_func("/hybrid/rounds/hot/whole-cold", test_whole_cold);
     g_test_add_func("/hybrid/rounds/hot/random", test_random);
     return g_test_run();
 }

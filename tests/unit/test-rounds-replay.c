@@ -17,10 +17,11 @@
  *
  * (one line, any order; unsent-pages, deferred-pages, hot-pages, cut-reason and
  * reason may be left out and are then 0, 0, 0, the reason, "none"; so may
- * max-resend in the configuration, 0).  Samples that were taken while a round
- * ran come before it:
+ * max-resend in the configuration, 0; and whole-remaining, whole-dirtied and
+ * whole-hot, the same figures in whole host pages, where these are huge).
+ * Samples that were taken while a round ran come before it:
  *
- *   sample over-us=50211 pages=3000
+ *   sample over-us=50211 pages=3000 whole=3000
  *
  * Keys are named, counted and spelled as
  * in MigrationHybridRound of query-migrate.  A round that was cut may have
@@ -162,8 +163,9 @@ static void replay_header(Line *line, HybridRounds *r)
 static void replay_sample(Line *line, HybridRounds *r)
 {
     uint64_t over_us = take_number(line, "over-us", NULL);
+    uint64_t pages = take_number(line, "pages", NULL);
 
-    hybrid_rounds_sample(r, over_us, take_number(line, "pages", NULL));
+    hybrid_rounds_sample(r, over_us, pages, take_number(line, "whole", "0"));
 }
 
 static void replay_round(Line *line, HybridRounds *r)
@@ -180,6 +182,9 @@ static void replay_round(Line *line, HybridRounds *r)
         .unsent_pages = take_number(line, "unsent-pages", "0"),
         .deferred_pages = take_number(line, "deferred-pages", "0"),
         .hot_pages = take_number(line, "hot-pages", "0"),
+        .whole.remaining = take_number(line, "whole-remaining", "0"),
+        .whole.dirtied = take_number(line, "whole-dirtied", "0"),
+        .whole.hot = take_number(line, "whole-hot", "0"),
         .time_us = take_number(line, "time-us", NULL),
         .bandwidth = take_number(line, "bandwidth", NULL),
         .cut = take_bool(line, "cut"),

@@ -14,6 +14,8 @@ CONFIG = ('max_rounds', 'min_gain', 'max_resend', 'max_time_us', 'max_bytes',
 ROUND = ('round', 'pages', 'zero_pages', 'bytes', 'remaining_pages',
          'dirtied_pages', 'unsent_pages', 'deferred_pages', 'hot_pages',
          'time_us', 'bandwidth', 'cut', 'cut_reason', 'action', 'reason')
+#: Only there where host pages are larger than those of the target.
+WHOLE = ('whole_remaining', 'whole_dirtied', 'whole_hot')
 
 #: How a line of the trace begins; the group is the time.
 STAMP = r'^\d+@(\d+\.\d+):'
@@ -69,7 +71,10 @@ def rounds_text(guest):
             config, rounds, samples = _fields(line), {}, []
         elif 'hybrid_sample ' in line:
             samples.append(_fields(line))
-        elif 'hybrid_round ' in line or 'hybrid_round_more ' in line:
+        elif 'hybrid_sample_whole ' in line:
+            samples[-1].update(_fields(line))
+        elif any(f'hybrid_round{kind} ' in line
+                 for kind in ('', '_more', '_whole')):
             fields = _fields(line)
             entry = rounds.setdefault(int(fields['round']), {'samples': []})
             entry.update(fields)
@@ -82,7 +87,10 @@ def rounds_text(guest):
     for number in sorted(rounds):
         r = dict(rounds[number])
         text += [f'sample over-us={sample["over_us"]} '
-                 f'pages={sample["fresh"]}' for sample in r['samples']]
+                 f'pages={sample["fresh"]} '
+                 f'whole={sample.get("whole", sample["fresh"])}'
+                 for sample in r['samples']]
         r['cut'] = 'true' if r['cut'] == '1' else 'false'
-        text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND))
+        text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND + WHOLE
+                             if key in r or key not in WHOLE))
     return '\n'.join(text) + '\n'
