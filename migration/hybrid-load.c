@@ -140,9 +140,7 @@ static void hybrid_load_done(void *opaque, unsigned first, unsigned pages)
             g_tree_remove(mis->page_requested, host);
             left = qatomic_dec_fetch(&mis->page_requested_count);
             trace_postcopy_page_req_del(host, left);
-            /* The count before the status, as in qemu_ufd_copy_ioctl() */
-            smp_mb();
-            if (!left && mis->preempt_thread_status == PREEMPT_THREAD_QUIT) {
+            if (!left) {
                 qemu_cond_signal(&mis->page_request_cond);
             }
         }

@@ -18,6 +18,7 @@ import cases_errors
 import cases_fail
 import cases_kvm
 import cases_link
+import cases_lost
 import cases_memory
 import cases_net
 import cases_owner
@@ -70,7 +71,8 @@ def main():
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
              **cases_errors.CASES,
-             **cases_memory.CASES}
+             **cases_memory.CASES,
+             **cases_lost.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
@@ -89,6 +91,7 @@ def main():
     usual = set(cases)
     if os.environ.get('HYBRID_FULL') != '1':
         usual -= set(cases_disk.CASES)
+        usual -= cases_lost.LONG
         usual -= set(cases_kvm.CASES) - cases_kvm.USUAL
         usual -= set(cases_memory.CASES) - cases_memory.USUAL
     paths.use_qemu_python()

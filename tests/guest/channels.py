@@ -1,0 +1,104 @@
+"""Stands between source and destination and breaks single connections.
+
+Each connection, and each direction of it, can be stalled (nothing comes
+through any more, silently) or closed by itself.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import itertools
+import socket
+import threading
+
+TO_DST, TO_SRC = 'to-dst', 'to-src'
+MAIN, PREEMPT = 0, 1
+_NUMBER = itertools.count(1)
+
+
+class Connection:
+    """One connection through the proxy."""
+    def __init__(self, source, destination, stalled=False):
+        self._ends = {TO_DST: (source, destination),
+                      TO_SRC: (destination, source)}
+        self._going = {way: threading.Event() for way in self._ends}
+        for way in self._ends:
+            if not stalled:
+                self._going[way].set()
+            threading.Thread(target=self._forward, args=(way,),
+                             daemon=True).start()
+
+    def _forward(self, way):
+        from_, to = self._ends[way]
+        with contextlib.suppress(OSError):
+            while data := from_.recv(65536):
+                self._going[way].wait()
+                to.sendall(data)
+        self._going[way].wait()
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_WR)
+
+    def stall(self, *ways):
+        for way in ways or self._ends:
+            self._going[way].clear()
+
+    def half_close(self, way):
+        """Who reads sees the end, who writes an error; nobody else."""
+        from_, to = self._ends[way]
+        with contextlib.suppress(OSError):
+            from_.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        for one in self._ends[TO_DST]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for event in self._going.values():
+            event.set()
+
+
+class Channels:
+    """Unix sockets, forwarded. lose: numbers of the connections that lead
+    nowhere: accepted, and then silent, or closed if close_lost. stalled: no
+    connection lets anything through.
+    """
+    def __init__(self, run, target, lose=(), close_lost=False, stalled=False):
+        self._target = target
+        self._lose = lose
+        self._close_lost = close_lost
+        self._stalled = stalled
+        self._sockets = []
+        self.connections = []
+        self.accepted = 0
+        self.path = f'{run.folder}/channels{next(_NUMBER)}.sock'
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(4)
+        run.callback(self.close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        for connection in self.connections:
+            if connection:
+                connection.close()
+        for one in [self._listener, *self._sockets]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                source, _ = self._listener.accept()
+                self._sockets.append(source)
+                connection = None
+                if self.accepted not in self._lose:
+                    destination = socket.socket(socket.AF_UNIX)
+                    destination.connect(self._target)
+                    self._sockets.append(destination)
+                    connection = Connection(source, destination,
+                                            self._stalled)
+                elif self._close_lost:
+                    source.close()
+                self.connections.append(connection)
+                self.accepted += 1
