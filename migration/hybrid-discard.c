@@ -130,7 +130,7 @@ void hybrid_discard_before_stop(MigrationState *s)
      * The answer also says that nothing is left in the socket that the stop
      * would have to wait for.
      */
-    hybrid_src_probe_rtt(s, HYBRID_PROBE_DISCARDED);
+    hybrid_src_probe_rtt(s, HYBRID_PROBE_DISCARDED, INT64_MAX);
     hybrid_point("src-discarded");
 }
 

@@ -4,8 +4,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * All of it runs in the migration thread, but for hybrid_flow_kick() and, at
- * the destination, hybrid_flow_placed().
+ * All of it runs in the migration thread, but for hybrid_flow_kick(),
+ * hybrid_flow_peer_read() and, at the destination, hybrid_flow_placed() and
+ * hybrid_flow_has_read().
  */
 
 #include "hybrid-internal.h"
@@ -30,6 +31,21 @@
 /* The drain ends when nothing moves: what hangs is not drain's to mend */
 #define HYBRID_FLOW_DRAIN_PATIENCE_US 500000
 
+/*
+ * Before the stop, what relays hold has to arrive as well.  Where a round trip
+ * takes no longer than this it is waited for, for so long.
+ */
+#define HYBRID_FLOW_SHORT_US 5000
+#define HYBRID_FLOW_ARRIVE_US 10000000
+/* The number of that round trip's probe, see hybrid_src_probe_rtt() */
+#define HYBRID_PROBE_DRAINED 0xf1
+
+/* With neither socket nor peer to say anything: how much goes unlooked */
+#define HYBRID_FLOW_LOOK (1024 * 1024)
+
+/* Until the peer has read more: a kick ends it */
+#define HYBRID_FLOW_PEER_US 10000
+
 /* With nothing to push: how soon a new push policy is noticed */
 #define HYBRID_FLOW_IDLE_US 50000
 
@@ -37,7 +53,13 @@ static struct {
     HybridFlow policy;
     QEMUFile *file;             /* that the policy knows; NULL: none */
     int fd;                     /* of its socket, or -1 */
-    bool control;
+    bool control;               /* by what the socket says */
+    HybridPeer peer;
+    bool again;                 /* a connection that was recovered */
+    Stat64 peer_read;           /* bytes, as PLACED says; 0: not yet */
+    uint32_t peer_step;         /* atomic */
+    uint64_t base;              /* what had been read when the policy began */
+    bool awaits_peer;           /* atomic: sleeps until PLACED comes */
     uint64_t stop_at;           /* sent bytes up to which nobody need look */
     int64_t wait_until_us;      /* no room before that; 0: not known */
     int64_t traced_us;
@@ -60,9 +82,11 @@ int hybrid_flow_socket(QEMUFile *f)
     return QIO_CHANNEL_SOCKET(ioc)->fd;
 }
 
-void hybrid_flow_reset(void)
+void hybrid_flow_reset(bool again)
 {
     flow.file = NULL;
+    flow.again = again;
+    stat64_set(&flow.peer_read, 0);
     if (!flow.kick_ready) {
         flow.kick_ready = !event_notifier_init(&flow.kick, false);
     }
@@ -84,10 +108,14 @@ static void hybrid_flow_know(QEMUFile *f)
     flow.fd = hybrid_flow_socket(f);
     /*
      * Without acknowledgements to count there is nothing to be controlled: a
-     * UNIX socket holds few pages and does not say what lies behind it.
+     * UNIX socket does not say what lies behind it.
      */
     flow.control = hybrid_tcp_ask(flow.fd, &s) && s.delivered;
     hybrid_flow_init(&flow.policy, qemu_target_page_size(), bandwidth);
+    /* On the first connection the handoff shows that all has been read */
+    flow.base = qemu_file_stream_bytes(f);
+    hybrid_peer_init(&flow.peer, qemu_target_page_size(), bandwidth,
+                     flow.again ? -1 : hybrid_src.peer_rtt_us);
 }
 
 static void hybrid_flow_trace(int64_t now_us, uint64_t queued)
@@ -99,11 +127,70 @@ static void hybrid_flow_trace(int64_t now_us, uint64_t queued)
     }
 }
 
+static void hybrid_flow_trace_peer(int64_t now_us)
+{
+    const HybridPeer *p = &flow.peer;
+
+    if (now_us - flow.traced_us >= 100000) {
+        flow.traced_us = now_us;
+        trace_hybrid_flow("peer", p->bandwidth, p->rtt_us,
+                          hybrid_peer_limit(p), p->sent - p->read);
+    }
+}
+
+/* What the socket says: how much may be handed over now, 0: wait */
+static uint64_t hybrid_flow_socket_room(QEMUFile *f, uint64_t put,
+                                        int64_t now_us)
+{
+    HybridTcp sock;
+    uint64_t written, room;
+
+    if (!flow.control || !hybrid_tcp_ask(flow.fd, &sock)) {
+        return UINT64_MAX;
+    }
+    /* What is still in QEMU's own buffer goes out with what comes next */
+    written = stat64_get(&mig_stats.qemu_file_transferred);
+    sock.queued += put - MIN(put, written);
+    hybrid_flow_sample(&flow.policy, now_us, sock.delivered, sock.queued,
+                       sock.rtt_us);
+    hybrid_flow_trace(now_us, sock.queued);
+    room = hybrid_flow_budget(&flow.policy, sock.queued);
+    if (!room) {
+        flow.wait_until_us = now_us + hybrid_flow_wait_us(&flow.policy,
+                                                          sock.queued);
+    }
+    return room;
+}
+
+/* The same, by what the peer has read */
+static uint64_t hybrid_flow_peer_room(QEMUFile *f, int64_t now_us)
+{
+    uint64_t read, room;
+
+    if (!(hybrid_src.flags & HYBRID_FLAG_PLACED)) {
+        return UINT64_MAX;
+    }
+    /* Before it is looked at: PLACED that comes now ends the sleep */
+    qatomic_set(&flow.awaits_peer, true);
+    smp_mb();                   /* pairs with hybrid_flow_peer_read() */
+    read = MAX(stat64_get(&flow.peer_read), flow.base);
+    hybrid_peer_sample(&flow.peer, now_us, qemu_file_stream_bytes(f), read);
+    room = hybrid_peer_budget(&flow.peer, qatomic_read(&flow.peer_step));
+    if (room) {
+        qatomic_set(&flow.awaits_peer, false);
+    } else {
+        flow.wait_until_us = now_us + HYBRID_FLOW_PEER_US;
+    }
+    if (!flow.control) {
+        hybrid_flow_trace_peer(now_us);
+    }
+    return room;
+}
+
 bool hybrid_flow_full(QEMUFile *f)
 {
     MigrationState *s = migrate_get_current();
-    HybridTcp sock;
-    uint64_t put, written;
+    uint64_t put, room;
     int64_t now_us;
 
     if (!hybrid_src.active || hybrid_src.observe ||
@@ -112,25 +199,31 @@ bool hybrid_flow_full(QEMUFile *f)
     }
     hybrid_flow_know(f);
     put = qemu_file_transferred(f);
-    if (!flow.control || put < flow.stop_at ||
-        !hybrid_tcp_ask(flow.fd, &sock)) {
+    if (put < flow.stop_at) {
         return false;
     }
-    /* What is still in QEMU's own buffer goes out with what comes next */
-    written = stat64_get(&mig_stats.qemu_file_transferred);
-    sock.queued += put - MIN(put, written);
     now_us = hybrid_now_us();
-    hybrid_flow_sample(&flow.policy, now_us, sock.delivered, sock.queued,
-                       sock.rtt_us);
-    hybrid_flow_trace(now_us, sock.queued);
-    flow.stop_at = put + hybrid_flow_budget(&flow.policy, sock.queued);
-    if (flow.stop_at > put) {
-        flow.wait_until_us = 0;
-        return false;
+    flow.wait_until_us = 0;
+    qatomic_set(&flow.awaits_peer, false);
+    room = hybrid_flow_socket_room(f, put, now_us);
+    if (room) {
+        room = MIN(room, hybrid_flow_peer_room(f, now_us));
     }
-    flow.wait_until_us = now_us + hybrid_flow_wait_us(&flow.policy,
-                                                      sock.queued);
-    return true;
+    flow.stop_at = room == UINT64_MAX ? put + HYBRID_FLOW_LOOK : put + room;
+    return !room;
+}
+
+void hybrid_flow_peer_read(HybridMessage *m)
+{
+    uint64_t read = hybrid_msg_get_be64(m);
+
+    qatomic_set(&flow.peer_step, MIN(hybrid_msg_get_be32(m),
+                                     HYBRID_READER_STEP_MAX));
+    stat64_set(&flow.peer_read, read);
+    smp_mb();                   /* said; then look who is about to wait */
+    if (qatomic_read(&flow.awaits_peer) && flow.kick_ready) {
+        event_notifier_set(&flow.kick);
+    }
 }
 
 /* Until the connection breaks, a page is requested, or time is up */
@@ -210,9 +303,41 @@ void hybrid_flow_drain(MigrationState *s)
         }
     }
     trace_hybrid_flow("drained", bandwidth, sock.rtt_us, drained, sock.queued);
+    if (!qemu_file_get_error(f) && hybrid_src.peer_rtt_us >= 0 &&
+        (hybrid_src.peer_rtt_us <= HYBRID_FLOW_SHORT_US || !sock.delivered)) {
+        hybrid_src_probe_rtt(s, HYBRID_PROBE_DRAINED, HYBRID_FLOW_ARRIVE_US);
+        trace_hybrid_flow("arrived", bandwidth, hybrid_src.peer_rtt_us, 0, 0);
+    }
 }
 
 /* ---- destination ---- */
+
+void hybrid_flow_has_read(QEMUFile *f, uint64_t bytes)
+{
+    static HybridReader reader;
+    static QEMUFile *file;
+    uint64_t page_size = qemu_target_page_size();
+    HybridMessage m;
+
+    if (!hybrid_dst_took(HYBRID_FLAG_PLACED)) {
+        return;
+    }
+    /* Another connection; its file may lie where the last one's did */
+    if (f != file || bytes < reader.said) {
+        hybrid_reader_init(&reader, page_size);
+        file = f;
+    }
+    if (!hybrid_reader_due(&reader, bytes)) {
+        return;
+    }
+    hybrid_reader_say(&reader, hybrid_now_us(), bytes, page_size);
+    m = hybrid_msg_new(HYBRID_MSG_PLACED);
+    hybrid_msg_put_be64(&m, bytes);
+    hybrid_msg_put_be32(&m, reader.step);
+    migrate_send_rp_hybrid(migration_incoming_get_current(), m.bytes->data,
+                           m.bytes->len);
+    hybrid_msg_free(&m);
+}
 
 /* How many pages are placed before the clock is looked at */
 #define HYBRID_FLOW_PLACED_STEP 16

@@ -177,6 +177,187 @@ int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued)
     return MIN(MAX(us, MIN_WAIT_US), MAX_WAIT_US);
 }
 
+/* ---- behind relays ---- */
+
+/* How long a trial of more or less slack takes, in round trips at least */
+#define TRIAL_US 200000
+#define TRIAL_ROUND_TRIPS 4
+/* As it is for so many trials' time, then more or less is tried */
+#define TRIALS_APART 4
+
+/* Clearly more, not clearly less: of the rate as it is */
+#define CLEARLY_MORE 1.2
+#define CLEARLY_LESS 0.9
+
+#define STEP_US 2000
+#define STEP_MIN_PAGES 4
+
+void hybrid_peer_init(HybridPeer *p, uint64_t page_size, uint64_t bandwidth,
+                      int64_t rtt_us)
+{
+    *p = (HybridPeer) {
+        .page_size = page_size,
+        .bandwidth = bandwidth,
+        .rates = { bandwidth },
+        .next_rate = 1,
+        .window_us = -1,
+        .rtt_us = rtt_us,
+        .mark_us = -1,
+        .slack_us = HYBRID_PEER_SLACK_MIN_US,
+        .trial_us = -1,
+    };
+}
+
+static uint64_t peer_slack_us(const HybridPeer *p)
+{
+    switch (p->trial) {
+    case HYBRID_PEER_MORE:
+        return p->slack_us * 2;
+    case HYBRID_PEER_LESS:
+        return p->slack_us / 2;
+    default:
+        return p->slack_us;
+    }
+}
+
+uint64_t hybrid_peer_limit(const HybridPeer *p)
+{
+    uint64_t pages = HYBRID_FLOW_MIN_PAGES * p->page_size;
+    uint64_t limit = (double)p->bandwidth / SECOND_US *
+                     (2 * MAX(p->rtt_us, 0) + peer_slack_us(p)) + pages;
+
+    if (p->rtt_us < 0) {
+        /* It is measured on what is sent now: little, or it waits for itself */
+        return HYBRID_FLOW_START_PAGES * p->page_size;
+    }
+    return p->bandwidth ? limit : MAX(UNKNOWN_LIMIT, limit);
+}
+
+static void peer_end_window(HybridPeer *p, int64_t now_us)
+{
+    uint64_t rate = (double)(p->read - p->window_read) * SECOND_US /
+                    (now_us - p->window_us);
+
+    /* What the sender could not fill is no news, unless it is good news */
+    if (p->held || rate > p->bandwidth) {
+        p->rates[p->next_rate] = rate;
+        p->next_rate = (p->next_rate + 1) % HYBRID_FLOW_WINDOWS;
+        p->bandwidth = 0;
+        for (unsigned i = 0; i < HYBRID_FLOW_WINDOWS; i++) {
+            p->bandwidth = MAX(p->bandwidth, p->rates[i]);
+        }
+    }
+    if (!p->held) {
+        p->trial = HYBRID_PEER_AS_IS;   /* it says nothing about the slack */
+        p->trial_us = -1;
+    }
+    p->window_us = now_us;
+    p->window_read = p->read;
+    p->held = false;
+}
+
+static void peer_end_trial(HybridPeer *p, double rate)
+{
+    switch (p->trial) {
+    case HYBRID_PEER_AS_IS:
+        p->as_is = rate;
+        if (p->less_next && p->slack_us > HYBRID_PEER_SLACK_MIN_US) {
+            p->trial = HYBRID_PEER_LESS;
+        } else if (p->slack_us < HYBRID_PEER_SLACK_MAX_US) {
+            p->trial = HYBRID_PEER_MORE;
+        }
+        p->less_next = !p->less_next;
+        break;
+    case HYBRID_PEER_MORE:
+        if (rate > p->as_is * CLEARLY_MORE) {
+            p->slack_us *= 2;
+            p->less_next = false;
+        }
+        p->trial = HYBRID_PEER_AS_IS;
+        break;
+    case HYBRID_PEER_LESS:
+        if (rate > p->as_is * CLEARLY_LESS) {
+            p->slack_us /= 2;
+        }
+        p->trial = HYBRID_PEER_AS_IS;
+        break;
+    }
+}
+
+static void peer_try(HybridPeer *p, int64_t now_us)
+{
+    int64_t took_us = MAX(TRIAL_US, TRIAL_ROUND_TRIPS * p->rtt_us);
+
+    /* With slack to give back, or found to be short, there is no hurry */
+    if (p->trial == HYBRID_PEER_AS_IS && p->as_is) {
+        took_us *= TRIALS_APART;
+    }
+    if (p->trial_us < 0) {
+        p->trial_us = now_us;
+        p->trial_read = p->read;
+    } else if (now_us - p->trial_us >= took_us) {
+        peer_end_trial(p, (double)(p->read - p->trial_read) * SECOND_US /
+                          (now_us - p->trial_us));
+        p->trial_us = now_us;
+        p->trial_read = p->read;
+    }
+}
+
+void hybrid_peer_sample(HybridPeer *p, int64_t now_us, uint64_t sent,
+                        uint64_t read)
+{
+    p->sent = sent;
+    p->read = MAX(p->read, MIN(read, sent));
+    if (p->mark_us >= 0 && p->read >= p->mark) {
+        p->rtt_us = p->rtt_us < 0 ? now_us - p->mark_us
+                                  : MIN(p->rtt_us, now_us - p->mark_us);
+        p->mark_us = -1;
+    }
+    if (p->mark_us < 0 && p->sent > p->read) {
+        p->mark_us = now_us;
+        p->mark = sent;
+    }
+    p->held |= p->waiting;
+    p->waiting = false;
+    if (p->window_us < 0) {
+        p->window_us = now_us;
+        p->window_read = p->read;
+    } else if (now_us - p->window_us >= MAX(WINDOW_US, p->rtt_us)) {
+        peer_end_window(p, now_us);
+        peer_try(p, now_us);
+    }
+}
+
+uint64_t hybrid_peer_budget(HybridPeer *p, uint64_t step)
+{
+    uint64_t limit = hybrid_peer_limit(p) + step;
+    uint64_t unread = p->sent - p->read;
+
+    if (unread + p->page_size <= limit) {
+        return limit - unread;
+    }
+    p->waiting = true;
+    return 0;
+}
+
+void hybrid_reader_init(HybridReader *r, uint64_t page_size)
+{
+    *r = (HybridReader) { .step = STEP_MIN_PAGES * page_size };
+}
+
+void hybrid_reader_say(HybridReader *r, int64_t now_us, uint64_t read,
+                       uint64_t page_size)
+{
+    uint64_t step = (double)(read - r->said) * STEP_US /
+                    MAX(now_us - r->said_us, 1);
+
+    /* At most half or twice the last one: a burst is no rate */
+    step = MIN(MAX(step, r->step / 2), r->step * 2);
+    r->step = MIN(MAX(step, STEP_MIN_PAGES * page_size), HYBRID_READER_STEP_MAX);
+    r->said = read;
+    r->said_us = now_us;
+}
+
 bool hybrid_window_due(const HybridWindow *w, int64_t now_us)
 {
     return !w->begin_us || now_us - w->begin_us >= WINDOW_US;

@@ -83,6 +83,100 @@ uint64_t hybrid_flow_budget(HybridFlow *f, uint64_t queued);
 int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued);
 
 /*
+ * A relay (a tunnel, a proxy) takes what it is given and acknowledges it as a
+ * peer would; what it holds then is a queue that no socket tells of.  So the
+ * destination says how much of the stream QEMU has read there, and the push
+ * keeps no more than
+ *
+ *     bandwidth * (2 * least round trip + slack) + a few pages
+ *
+ * of it unread, whatever lies between.  On a direct connection what the kernel
+ * says keeps less in flight; this bound is wider, as an answer waits for
+ * threads of both ends, and for the reader to have read a step more.
+ *
+ * If threads wake so late that the link runs dry, the slack is too small, and
+ * the bandwidth seems to be less than it is.  That is found out by trying:
+ * from time to time the slack is doubled for a while, and stays so if clearly
+ * more arrives, or halved, and stays so if not clearly less does.
+ */
+#define HYBRID_PEER_SLACK_MIN_US 6000
+#define HYBRID_PEER_SLACK_MAX_US 96000
+
+typedef enum HybridPeerTrial {
+    HYBRID_PEER_AS_IS,
+    HYBRID_PEER_MORE,
+    HYBRID_PEER_LESS,
+} HybridPeerTrial;
+
+typedef struct HybridPeer {
+    uint64_t page_size;
+    uint64_t bandwidth;         /* bytes/s, 0: not known yet */
+    uint64_t rates[HYBRID_FLOW_WINDOWS];
+    unsigned next_rate;
+    uint64_t sent;              /* handed over */
+    uint64_t read;              /* of that, as far as is known */
+    int64_t window_us;          /* begin of the window, -1: none yet */
+    uint64_t window_read;
+    bool held;                  /* the sender had to wait in this window */
+    bool waiting;               /* the last answer was to wait */
+    int64_t rtt_us;             /* the least round trip, -1: unknown */
+    int64_t mark_us;            /* when @mark was sent, -1: none under way */
+    uint64_t mark;
+    uint64_t slack_us;
+    HybridPeerTrial trial;
+    int64_t trial_us;           /* its begin, -1: to be begun */
+    uint64_t trial_read;
+    double as_is;               /* rate without more or less, bytes/s */
+    bool less_next;             /* after "as is" comes "less" */
+} HybridPeer;
+
+/*
+ * A new connection.  @bandwidth as for hybrid_flow_init(); @rtt_us: the least
+ * round trip to the peer's threads, -1 if unknown.
+ */
+void hybrid_peer_init(HybridPeer *p, uint64_t page_size, uint64_t bandwidth,
+                      int64_t rtt_us);
+
+/*
+ * @sent: bytes of the stream that were handed over; @read: of these, what the
+ * peer has said to have read; what is less than before, or more than was sent,
+ * is not believed.
+ */
+void hybrid_peer_sample(HybridPeer *p, int64_t now_us, uint64_t sent,
+                        uint64_t read);
+
+uint64_t hybrid_peer_limit(const HybridPeer *p);
+
+/*
+ * How much may be handed over now, after a sample.  0: wait until the peer has
+ * read more.  It says so when it has read at most @step more bytes.
+ */
+uint64_t hybrid_peer_budget(HybridPeer *p, uint64_t step);
+
+/*
+ * The reader: says what it has read each time that it has read a step more,
+ * which is what comes in two milliseconds, 4 pages at least.
+ */
+#define HYBRID_READER_STEP_MAX (4u << 20)
+
+typedef struct HybridReader {
+    uint64_t said;              /* bytes, in the last message */
+    uint64_t step;              /* when the next is due */
+    int64_t said_us;
+} HybridReader;
+
+void hybrid_reader_init(HybridReader *r, uint64_t page_size);
+
+static inline bool hybrid_reader_due(const HybridReader *r, uint64_t read)
+{
+    return read - r->said >= r->step;
+}
+
+/* It is said now that @read bytes were read; sets the next step */
+void hybrid_reader_say(HybridReader *r, int64_t now_us, uint64_t read,
+                       uint64_t page_size);
+
+/*
  * The other end: what its kernel has acknowledged and QEMU has not read yet
  * is a queue that the source does not see.  So the receive window is kept to
  * what two round trips and a few milliseconds bring at the rate at which

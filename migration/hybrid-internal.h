@@ -55,6 +55,7 @@ typedef struct HybridSrc {
     uint64_t memory_available;
     HybridTimes times;
     HybridRtt rtt;
+    int64_t peer_rtt_us;        /* the least to the peer's threads; -1 */
     uint64_t pages_received;    /* the destination's own count */
     bool received_known;
     GArray *vcpu_blocked_us;    /* of uint64_t, as the destination says */
@@ -142,8 +143,11 @@ bool hybrid_dst_agreed(void);
 /* And @flag (HYBRID_FLAG_*) is agreed on */
 bool hybrid_dst_took(uint32_t flag);
 
-/* hybrid-src.c: a round trip, behind all that was sent; migration thread */
-void hybrid_src_probe_rtt(MigrationState *s, uint32_t n);
+/*
+ * hybrid-src.c: a round trip, behind all that was sent, for which it waits at
+ * most @patience_us; migration thread
+ */
+void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us);
 
 /* hybrid-discard.c, at the destination */
 int hybrid_dst_discard(HybridMessage *m);
@@ -182,8 +186,17 @@ void hybrid_dst_forget(void);
  */
 int hybrid_flow_socket(QEMUFile *f);
 
-/* A new migration */
-void hybrid_flow_reset(void);
+/* A new connection: a new migration's, or @again one that is recovered */
+void hybrid_flow_reset(bool again);
+
+/* Source: PLACED has come.  Return path thread. */
+void hybrid_flow_peer_read(HybridMessage *m);
+
+/*
+ * Destination, post-copy: @bytes of main channel @f were read, and what is in
+ * them was placed.  Says so (PLACED) when it is time.  Listen thread.
+ */
+void hybrid_flow_has_read(QEMUFile *f, uint64_t bytes);
 
 /* A page was requested; any thread */
 void hybrid_flow_kick(void);

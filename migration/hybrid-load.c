@@ -203,6 +203,8 @@ static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
         if (qemu_file_get_error(run->f)) {
             return qemu_file_get_error(run->f);
         }
+        /* All but part of a page is placed by now */
+        hybrid_flow_has_read(run->f, qemu_file_stream_bytes(run->f));
         len = qio_channel_readv(ioc, iov, n, &err);
         if (len == QIO_CHANNEL_ERR_BLOCK) {
             qio_channel_wait(ioc, G_IO_IN);
@@ -213,6 +215,7 @@ static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
         qemu_file_set_error_obj(run->f, -EIO, err);
         return -EIO;
     }
+    qemu_file_stream_add(run->f, len);
     return len;
 }
 
@@ -252,6 +255,9 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     HybridRun run = { .mis = mis, .rb = rb, .f = f };
     int *index, *size, ret;
 
+    if (channel == RAM_CHANNEL_PRECOPY && f == mis->from_src_file) {
+        hybrid_flow_has_read(f, qemu_file_stream_bytes(f));
+    }
     /* Zero pages need UFFDIO_ZEROPAGE; hugetlbfs has neither it nor runs */
     if (!hybrid_dst_agreed() || channel != RAM_CHANNEL_PRECOPY ||
         f != mis->from_src_file || mis->blocktime_ctx || !rb || !rb->host ||

@@ -95,6 +95,7 @@ void hybrid_src_reset(void)
     h->throttle_mark_us = 0;
     hybrid_times_init(&h->times);
     hybrid_rtt_init(&h->rtt);
+    h->peer_rtt_us = -1;
 }
 
 /* NULL: hybrid applies, else why not */
@@ -167,7 +168,7 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
     stat64_set(&h->pages_on_demand, 0);
     stat64_set(&h->pages_pushed, 0);
     hybrid_pages_init();
-    hybrid_flow_reset();
+    hybrid_flow_reset(false);
 }
 
 void hybrid_src_refused(MigrationState *s, Error **errp)
@@ -199,15 +200,19 @@ static bool hybrid_src_wait_answer(HandoffSrcState state)
     return hybrid_src.state != state;
 }
 
-void hybrid_src_probe_rtt(MigrationState *s, uint32_t n)
+void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
 {
     HybridSrc *h = &hybrid_src;
     int64_t sent_us = hybrid_now_us();
 
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->pong_seen = 0;       /* the same probe may have been sent before */
+    }
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_RTT | n);
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        while (h->pong_seen != (HYBRID_PING_RTT | n) && !h->rp_ended) {
-            hybrid_src_wait(1000);
+        while (h->pong_seen != (HYBRID_PING_RTT | n) && !h->rp_ended &&
+               hybrid_now_us() - sent_us < patience_us) {
+            hybrid_src_wait(MIN(1000, patience_us / 1000));
         }
         if (h->pong_seen == (HYBRID_PING_RTT | n)) {
             hybrid_rtt_sample(&h->rtt, hybrid_now_us() - sent_us);
@@ -255,14 +260,15 @@ bool hybrid_src_negotiate(MigrationState *s)
         }
     }
     hybrid_rtt_sample(&h->rtt, hybrid_now_us() - hello_us);
+    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES &&
+                         hybrid_now_us() - hello_us < HYBRID_RTT_US; n++) {
+        hybrid_src_probe_rtt(s, n, INT64_MAX);
+    }
+    h->peer_rtt_us = h->rtt.min_us;
     if (hybrid_tcp_ask(hybrid_flow_socket(s->to_dst_file), &tcp) &&
         tcp.delivered) {
         /* Of the connection's own handshake, which waits for no thread */
         hybrid_rtt_sample(&h->rtt, tcp.rtt_us);
-    }
-    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES &&
-                         hybrid_now_us() - hello_us < HYBRID_RTT_US; n++) {
-        hybrid_src_probe_rtt(s, n);
     }
     if (!h->agreed) {
         return true;
@@ -456,6 +462,9 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             break;
         case HYBRID_MSG_VCPU:
             hybrid_push_vcpu(hybrid_msg_get_be32(&m));
+            break;
+        case HYBRID_MSG_PLACED:
+            hybrid_flow_peer_read(&m);
             break;
         default:
             /* Of a newer peer; it cannot matter if we did not ask for it */

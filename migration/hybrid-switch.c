@@ -433,7 +433,7 @@ void hybrid_src_recover(MigrationState *s)
     HybridSrc *h = &hybrid_src;
 
     if (h->active) {
-        hybrid_flow_reset();    /* another connection */
+        hybrid_flow_reset(true);    /* another connection */
         hybrid_point("src-recovers");
     }
     if (!hybrid_src_agreed()) {

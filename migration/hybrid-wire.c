@@ -172,6 +172,8 @@ const char *hybrid_msg_str(HybridMessageKind kind)
         return "STATS";
     case HYBRID_MSG_VCPU:
         return "VCPU";
+    case HYBRID_MSG_PLACED:
+        return "PLACED";
     }
     return "unknown";
 }

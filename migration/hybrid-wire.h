@@ -44,6 +44,10 @@
  *   VCPU      be32 index of a vCPU, or HYBRID_NO_VCPU: it waits for the page
  *             that is requested next, and for those after it until another
  *             VCPU.  Only with HYBRID_FLAG_VCPU
+ *   PLACED    be64 bytes of the main channel, since it was connected, that
+ *             QEMU has read and placed, be32 step: the next PLACED comes when
+ *             it is at most so many more.  In post-copy only, only with
+ *             HYBRID_FLAG_PLACED
  *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
  *             be64 microseconds blocked on missing pages
  *
@@ -69,11 +73,14 @@
  * Flags of SETTINGS and READY.  DISCARD: discards are DISCARD messages, which
  * may come while the guest runs; pages that were never sent are not discarded,
  * the destination sees to it that nothing is in their place.  VCPU: the
- * destination says which vCPU waits for the pages that it requests.
+ * destination says which vCPU waits for the pages that it requests.  PLACED:
+ * it says how much of the main channel it has read.
  */
 #define HYBRID_FLAG_DISCARD (1u << 0)
 #define HYBRID_FLAG_VCPU    (1u << 1)
-#define HYBRID_FLAGS        (HYBRID_FLAG_DISCARD | HYBRID_FLAG_VCPU)
+#define HYBRID_FLAG_PLACED  (1u << 2)
+#define HYBRID_FLAGS        (HYBRID_FLAG_DISCARD | HYBRID_FLAG_VCPU | \
+                             HYBRID_FLAG_PLACED)
 
 /* No vCPU waits, or it is not known which: a device, or QEMU itself */
 #define HYBRID_NO_VCPU      UINT32_MAX
@@ -89,6 +96,7 @@ typedef enum {
     HYBRID_MSG_RUNNING  = 19,
     HYBRID_MSG_STATS    = 20,
     HYBRID_MSG_VCPU     = 21,
+    HYBRID_MSG_PLACED   = 22,
 } HybridMessageKind;
 
 /* The largest body that either side sends or accepts, in bytes */

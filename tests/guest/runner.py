@@ -24,6 +24,7 @@ import cases_net
 import cases_owner
 import cases_peer
 import cases_push
+import cases_relay
 import cases_stream
 import cases_switch
 import cases_work
@@ -71,8 +72,8 @@ def main():
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
              **cases_errors.CASES,
-             **cases_memory.CASES,
-             **cases_lost.CASES}
+             **cases_memory.CASES, **cases_lost.CASES,
+             **cases_relay.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
@@ -94,6 +95,7 @@ def main():
         usual -= cases_lost.LONG
         usual -= set(cases_kvm.CASES) - cases_kvm.USUAL
         usual -= set(cases_memory.CASES) - cases_memory.USUAL
+        usual -= set(cases_relay.LONG)
     paths.use_qemu_python()
     replay.begin()
     for _ in range(args.repeat):
