@@ -414,7 +414,9 @@ int hybrid_dst_discard(HybridMessage *m)
     RCU_READ_LOCK_GUARD();
     rb = qemu_ram_block_by_name(name);
     if (!rb || migrate_ram_is_ignored(rb) || !rb->receivedmap) {
-        error_report("hybrid message DISCARD for unknown block '%s'", name);
+        g_autofree char *clean = hybrid_peer_text(name, strlen(name));
+
+        error_report("hybrid message DISCARD for unknown block '%s'", clean);
         return -EINVAL;
     }
     ratio = MAX(1, rb->page_size / qemu_target_page_size());

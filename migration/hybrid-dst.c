@@ -21,34 +21,10 @@
 #include "ram.h"
 #include "savevm.h"
 #include "hybrid/trace.h"
+#include "hybrid-dst.h"
 #include "hybrid-point.h"
 
-/* The ledger learns of pages that have come in steps of this many */
-#define HYBRID_LEDGER_STEP 16384
-
-typedef struct HybridDst {
-    QemuMutex lock;             /* state, start, running_said */
-    HandoffDstState state;
-    bool agreed;
-    uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
-    uint64_t id;                /* of the migration, from SETTINGS */
-    int64_t package_us;         /* the package has come; for the trace */
-    int64_t loaded_us;          /* LOADED is sent */
-    int64_t grant_us;           /* the GRANT that counts has come */
-    bool started;               /* @start has run */
-    int64_t running_us;         /* the vCPUs started first, -1: they did not */
-    bool running_said;          /* RUNNING with vCPUs running was sent */
-    QEMUBHFunc *start;
-    QemuEvent started_event;
-    uint64_t memory_needed;
-    uint64_t memory_available;
-    char *refusal;
-    HybridLedger *ledger;       /* under lock */
-    uint64_t ledger_base;       /* our memory, once all has come */
-    Stat64 received;            /* target pages */
-} HybridDst;
-
-static HybridDst hybrid_dst;
+HybridDst hybrid_dst;
 
 static void __attribute__((__constructor__)) hybrid_dst_construct(void)
 {
@@ -69,7 +45,7 @@ static void hybrid_dst_mark(const char *step)
     trace_hybrid_stop("dst", step, now_us - h->package_us);
 }
 
-static bool hybrid_dst_step(HandoffEvent event)
+bool hybrid_dst_step(HandoffEvent event)
 {
     HandoffDstState from = hybrid_dst.state;
     bool ok = handoff_dst_step(&hybrid_dst.state, event);
@@ -109,14 +85,13 @@ bool hybrid_dst_took(uint32_t flag)
 
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 {
-    if (value != HYBRID_PING_HELLO) {
-        return false;
+    if (value != HYBRID_PING_HELLO ||
+        hybrid_dst_gate(hybrid_dst_place(false, HYBRID_FROM_SRC_HELLO),
+                        HYBRID_FROM_SRC_HELLO) <= 0) {
+        return false;           /* a second hello takes nothing back */
     }
     WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        /* A second hello, in whatever state, takes nothing back */
-        if (!hybrid_dst_step(HANDOFF_EV_HELLO)) {
-            return false;
-        }
+        hybrid_dst_step(HANDOFF_EV_HELLO);
         hybrid_dst.agreed = true;
     }
     hybrid_point("dst-heard-hello");
@@ -269,21 +244,17 @@ static int hybrid_dst_abort(void)
 
     WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
         hybrid_dst_step(HANDOFF_EV_ABORT);
-        if (hybrid_dst.state != HANDOFF_DST_GONE) {
-            return 0;           /* of no meaning after GRANT */
-        }
     }
     error_setg(&err, "The source keeps the guest: this migration is over");
     migrate_set_error(migrate_get_current(), err);
     error_report_err(err);
-    /* There is nothing here to be saved by a pause */
-    postcopy_state_set(POSTCOPY_INCOMING_LISTENING);
     return -ECANCELED;
 }
 
 int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
 {
     HybridMessageKind kind;
+    HybridFromSrc msg;
     HybridMessage m;
     Error *err = NULL;
     int ret = 0;
@@ -299,6 +270,13 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
     }
     trace_hybrid_message("dst", hybrid_msg_str(kind));
     hybrid_point_message("dst-read", hybrid_msg_str(kind));
+    msg = hybrid_from_src_private(kind);
+    /* None is in the package: there the place would be PACKAGE */
+    ret = hybrid_dst_gate(hybrid_dst_place(f != mis->from_src_file, msg), msg);
+    if (ret <= 0) {
+        goto out;
+    }
+    ret = 0;
     switch (kind) {
     case HYBRID_MSG_SETTINGS:
         ret = hybrid_dst_settings(mis, &m);
@@ -393,6 +371,42 @@ void hybrid_dst_started(MigrationIncomingState *mis)
     qemu_event_set(&h->started_event);
 }
 
+/* The stream or the load has failed; lock held */
+static void hybrid_dst_gone(void)
+{
+    switch (hybrid_dst.state) {
+    case HANDOFF_DST_LOADING:
+        /* From now on the main thread cannot say LOADED any more */
+        hybrid_dst_step(HANDOFF_EV_LOAD_FAILED);
+        break;
+    case HANDOFF_DST_AGREED:
+    case HANDOFF_DST_READY:
+        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+        break;
+    default:
+        break;
+    }
+}
+
+bool hybrid_dst_may_pause(bool running)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (!h->agreed) {
+        return running;
+    }
+    QEMU_LOCK_GUARD(&h->lock);
+    /*
+     * LOADED is said by the main thread, under this lock: either it is said
+     * by now and GRANT may come, or it never will be.  Upstream's state knows
+     * neither this nor an ABORT.
+     */
+    hybrid_dst_gone();
+    return h->state == HANDOFF_DST_LOADED || h->state == HANDOFF_DST_RUNNING ||
+           h->state == HANDOFF_DST_LOADED_PAUSED ||
+           h->state == HANDOFF_DST_RUNNING_PAUSED;
+}
+
 void hybrid_dst_paused(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
@@ -407,22 +421,9 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
 /* Whatever comes, the guest is not ours.  True if it never will be. */
 static bool hybrid_dst_lost(void)
 {
-    HybridDst *h = &hybrid_dst;
-
-    QEMU_LOCK_GUARD(&h->lock);
-    switch (h->state) {
-    case HANDOFF_DST_LOADING:
-        /* From now on the main thread cannot say LOADED any more */
-        hybrid_dst_step(HANDOFF_EV_LOAD_FAILED);
-        break;
-    case HANDOFF_DST_AGREED:
-    case HANDOFF_DST_READY:
-        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
-        break;
-    default:
-        break;
-    }
-    return h->state == HANDOFF_DST_GONE;
+    QEMU_LOCK_GUARD(&hybrid_dst.lock);
+    hybrid_dst_gone();
+    return hybrid_dst.state == HANDOFF_DST_GONE;
 }
 
 void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
@@ -478,94 +479,4 @@ void hybrid_dst_forget(void)
         hybrid_dst.state == HANDOFF_DST_GONE) {
         hybrid_dst.agreed = false;
     }
-}
-
-/*
- * What the guest has not touched yet is still in the ledger; what it has, the
- * host no longer shows as available.  @pages come in one at a time, or a huge
- * page or a run at a time, from one or two threads.
- */
-static void hybrid_dst_count(uint64_t pages)
-{
-    HybridDst *h = &hybrid_dst;
-    uint64_t before = stat64_get(&h->received);
-
-    stat64_add(&h->received, pages);
-    if (before / HYBRID_LEDGER_STEP ==
-        (before + pages) / HYBRID_LEDGER_STEP) {
-        return;
-    }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        uint64_t rss = hybrid_host_rss();
-
-        if (h->ledger) {
-            hybrid_ledger_update(h->ledger, h->ledger_base -
-                                            MIN(h->ledger_base, rss));
-        }
-    }
-}
-
-void hybrid_dst_received(uint64_t pages)
-{
-    if (hybrid_dst.agreed) {
-        hybrid_point("dst-in-rounds");
-        hybrid_dst_count(pages);
-    }
-}
-
-void hybrid_dst_placed(void *host, uint64_t pages)
-{
-    if (!hybrid_dst.agreed) {
-        return;
-    }
-    hybrid_dst_count(pages);
-    hybrid_point("dst-placed");
-    hybrid_flow_placed(pages);
-    hybrid_faults_placed(host, pages);
-}
-
-static MigrationHybridPhase hybrid_dst_phase(void)
-{
-    switch (hybrid_dst.state) {
-    case HANDOFF_DST_WAIT:
-    case HANDOFF_DST_AGREED:
-        return MIGRATION_HYBRID_PHASE_PREPARATION;
-    case HANDOFF_DST_READY:
-        return MIGRATION_HYBRID_PHASE_ROUNDS;
-    case HANDOFF_DST_LOADING:
-    case HANDOFF_DST_LOADED:
-    case HANDOFF_DST_LOADED_PAUSED:
-        return MIGRATION_HYBRID_PHASE_STATE_TRANSFER;
-    case HANDOFF_DST_RUNNING:
-    case HANDOFF_DST_RUNNING_PAUSED:
-        return hybrid_dst.started ? MIGRATION_HYBRID_PHASE_PAGING
-                                  : MIGRATION_HYBRID_PHASE_RESUME;
-    case HANDOFF_DST_DONE:
-        return MIGRATION_HYBRID_PHASE_COMPLETED;
-    default:
-        return MIGRATION_HYBRID_PHASE_FAILED;
-    }
-}
-
-void hybrid_dst_fill_info(MigrationInfo *info)
-{
-    HybridDst *h = &hybrid_dst;
-    MigrationHybridInfo *i;
-
-    QEMU_LOCK_GUARD(&h->lock);
-    if (!h->agreed) {
-        return;
-    }
-    i = info->hybrid = g_new0(MigrationHybridInfo, 1);
-    i->active = h->state != HANDOFF_DST_GONE;
-    i->agreed = true;
-    i->reason = g_strdup(h->refusal);
-    i->has_phase = true;
-    i->phase = hybrid_dst_phase();
-    i->has_memory_needed = i->has_memory_available = true;
-    i->memory_needed = h->memory_needed;
-    i->memory_available = h->memory_available;
-    i->pages = g_new0(MigrationHybridPages, 1);
-    i->pages->has_received = true;
-    i->pages->received = stat64_get(&h->received);
 }

@@ -18,6 +18,7 @@
 #include "qemu/stats64.h"
 #include "qemu/thread.h"
 #include "hybrid.h"
+#include "hybrid-gate.h"
 #include "hybrid-handoff.h"
 #include "hybrid-ledger.h"
 #include "hybrid-metrics.h"
@@ -133,6 +134,18 @@ void hybrid_faults_report(HybridMessage *m);
 
 /* Pages are at @host now: whoever waited for them goes on */
 void hybrid_faults_placed(void *host, uint64_t pages);
+
+/*
+ * hybrid-gate-glue.c, source, hybrid_src.lock held: is @msg to be handled?
+ * No: it is ignored, or an error, with @errp set.
+ */
+bool hybrid_src_gate(HybridFromDst msg, Error **errp);
+
+/* Destination: positive if @msg is to be handled, 0 ignored, else -errno */
+int hybrid_dst_gate(HybridPlace place, HybridFromSrc msg);
+
+/* hybrid-dst.c: where does @msg come, in the package or outside of it? */
+HybridPlace hybrid_dst_place(bool in_package, HybridFromSrc msg);
 
 /* hybrid-dst.c, for query-migrate at the destination */
 void hybrid_dst_fill_info(MigrationInfo *info);

@@ -436,6 +436,9 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
     hybrid_point_message("src-read", hybrid_msg_str(kind));
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (!hybrid_src_gate(hybrid_from_dst(kind), errp)) {
+            goto out;
+        }
         switch (kind) {
         case HYBRID_MSG_READY:
             hybrid_src_ready(&m, errp);
@@ -444,7 +447,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             h->memory_needed = hybrid_msg_get_be64(&m);
             h->memory_available = hybrid_msg_get_be64(&m);
             g_free(h->why_not);
-            h->why_not = hybrid_msg_get_text(&m);
+            h->why_not = hybrid_msg_get_clean_text(&m);
             hybrid_src_step(HANDOFF_EV_PEER_REFUSES);
             /* At once: SHUT follows, which only says that there is an error */
             error_setg(errp, "The destination refuses the migration: %s",
@@ -490,7 +493,6 @@ void hybrid_src_pong(uint32_t value)
     }
     QEMU_LOCK_GUARD(&h->lock);
     if (value == HYBRID_PONG_ACK) {
-        /* A second ACK is refused and takes nothing back */
         h->agreed |= hybrid_src_step(HANDOFF_EV_PEER_AGREES);
     } else if (value == HYBRID_PING_HELLO) {
         hybrid_src_step(HANDOFF_EV_PEER_PLAIN);
@@ -506,13 +508,6 @@ void hybrid_src_pong(uint32_t value)
         h->times.running_us = hybrid_now_us();
     }
     qemu_cond_broadcast(&h->cond);
-}
-
-void hybrid_src_rp_end(void)
-{
-    QEMU_LOCK_GUARD(&hybrid_src.lock);
-    hybrid_src.rp_ended = true;
-    qemu_cond_broadcast(&hybrid_src.cond);
 }
 
 void hybrid_src_kick(void)

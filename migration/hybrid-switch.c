@@ -301,7 +301,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
                        Error **errp)
 {
     HybridSrc *h = &hybrid_src;
-    bool granted = false;
+    bool granted, send;
 
     h->saved_us = hybrid_now_us();
     bql_unlock();
@@ -312,15 +312,15 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     hybrid_point("src-saved");
     hybrid_devices_send(s);
     hybrid_push_early_begin();
-    if (hybrid_src_still_stopped() &&
-        !qemu_savevm_send_packaged(s->to_dst_file, package->data,
-                                   package->usage)) {
+    /* Before it is sent: a LOADED that comes earlier is none, see the gate */
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        send = hybrid_src_step(HANDOFF_EV_PACKAGE_SENT);
+    }
+    if (send && !qemu_savevm_send_packaged(s->to_dst_file, package->data,
+                                           package->usage)) {
         qemu_fflush(s->to_dst_file);
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        h->times.package_us = hybrid_now_us();
-        hybrid_src_step(HANDOFF_EV_PACKAGE_SENT);
-    }
+    h->times.package_us = hybrid_now_us();
     hybrid_point("src-sent-package");
     granted = hybrid_src_await_loaded(s);
     h->requests_only = false;

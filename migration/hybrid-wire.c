@@ -10,6 +10,7 @@
 #include "qemu-file.h"
 #include "savevm.h"
 #include "hybrid.h"
+#include "hybrid-gate.h"
 #include "hybrid-wire.h"
 
 HybridMessage hybrid_msg_new(HybridMessageKind kind)
@@ -119,6 +120,13 @@ char *hybrid_msg_get_text(HybridMessage *m)
 
     hybrid_msg_get(m, text, n);
     return text;
+}
+
+char *hybrid_msg_get_clean_text(HybridMessage *m)
+{
+    g_autofree char *text = hybrid_msg_get_text(m);
+
+    return hybrid_peer_text(text, strlen(text));
 }
 
 void hybrid_msg_free(HybridMessage *m)

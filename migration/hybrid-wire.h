@@ -127,6 +127,8 @@ uint16_t hybrid_msg_get_be16(HybridMessage *m);
 uint32_t hybrid_msg_get_be32(HybridMessage *m);
 uint64_t hybrid_msg_get_be64(HybridMessage *m);
 char *hybrid_msg_get_text(HybridMessage *m);
+/* For people: see hybrid_peer_text() */
+char *hybrid_msg_get_clean_text(HybridMessage *m);
 void hybrid_msg_free(HybridMessage *m);
 
 /*

@@ -142,7 +142,13 @@ void hybrid_src_explain(Error **err);
 bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
                            uint16_t len, Error **errp);
 void hybrid_src_pong(uint32_t value);
-void hybrid_src_rp_end(void);
+
+/*
+ * Return path: may one of QEMU's own messages be handled now?  False: it is
+ * to be ignored, or, with @errp set, an error.
+ */
+bool hybrid_src_admit(uint16_t type, const uint8_t *body, Error **errp);
+void hybrid_src_rp_end(MigrationState *s);
 
 /* A page request was queued: the handoff's wait serves it */
 void hybrid_src_kick(void);
@@ -213,6 +219,15 @@ bool hybrid_src_discard(MigrationState *s, RAMBlock *rb);
 /* PING: true if it was the hello of a hybrid source, and was answered */
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value);
 
+/*
+ * May a section of @type, or the command @cmd, come from @f now?  @f is the
+ * main stream or the package.  0 or -errno.
+ */
+int hybrid_dst_admit_section(MigrationIncomingState *mis, QEMUFile *f,
+                             uint8_t type);
+int hybrid_dst_admit_command(MigrationIncomingState *mis, QEMUFile *f,
+                             uint16_t cmd);
+
 /* A private message; the stream stands behind its header.  0 or -errno. */
 int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f,
                        uint16_t len);
@@ -244,6 +259,12 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res);
 
 /* Before SHUT: the last report to the source */
 void hybrid_dst_finish(MigrationIncomingState *mis);
+
+/*
+ * The stream broke: is there anything to be saved by a pause?  @running:
+ * upstream's answer.  If not, the guest will never be ours.
+ */
+bool hybrid_dst_may_pause(bool running);
 
 /* The stream broke; the pause of post-copy begins */
 void hybrid_dst_paused(MigrationIncomingState *mis);

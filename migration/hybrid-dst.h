@@ -1,0 +1,40 @@
+/*
+ * Hybrid live migration, destination: what its files share.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_DST_H
+#define QEMU_MIGRATION_HYBRID_DST_H
+
+#include "hybrid-internal.h"
+
+typedef struct HybridDst {
+    QemuMutex lock;             /* state, start, running_said */
+    HandoffDstState state;
+    bool agreed;
+    bool plain;                 /* what came first was no hello */
+    uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
+    uint64_t id;                /* of the migration, from SETTINGS */
+    int64_t package_us;         /* the package has come; for the trace */
+    int64_t loaded_us;          /* LOADED is sent */
+    int64_t grant_us;           /* the GRANT that counts has come */
+    bool started;               /* @start has run */
+    int64_t running_us;         /* the vCPUs started first, -1: they did not */
+    bool running_said;          /* RUNNING with vCPUs running was sent */
+    QEMUBHFunc *start;
+    QemuEvent started_event;
+    uint64_t memory_needed;
+    uint64_t memory_available;
+    char *refusal;
+    HybridLedger *ledger;       /* under lock */
+    uint64_t ledger_base;       /* our memory, once all has come */
+    Stat64 received;            /* target pages */
+} HybridDst;
+
+extern HybridDst hybrid_dst;
+
+/* One step of the destination's handoff, traced; hybrid_dst.lock held */
+bool hybrid_dst_step(HandoffEvent event);
+
+#endif
