@@ -23,6 +23,7 @@
 #include "qemu/error-report.h"
 #include "qemu/madvise.h"
 #include "qemu/rcu.h"
+#include "qemu/units.h"
 #include "block/thread-pool.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
@@ -138,8 +139,10 @@ void hybrid_discard_before_stop(MigrationState *s)
 
 #define HYBRID_DROP_RANGES  1024    /* in one system call; IOV_MAX */
 #define HYBRID_DROP_THREADS 8       /* at most */
+/* And so much: the kernel cuts what it is given at 2 GiB less a page */
+#define HYBRID_DROP_BYTES   (1 * GiB)
 
-/* Ranges of private anonymous memory that are to be dropped */
+/* Ranges of private anonymous memory that are to be dropped at once */
 typedef struct HybridDrop {
     unsigned n;
     size_t bytes;
@@ -256,24 +259,27 @@ static int hybrid_drop_add(HybridDropper *d, RAMBlock *rb, uint64_t first,
                            uint64_t pages)
 {
     size_t page_size = qemu_target_page_size();
-    struct iovec *iov;
+    uint64_t at = first * page_size, end = (first + pages) * page_size, len;
 
     /* What is shared goes on to exist when it is unmapped here */
     if (rb->fd >= 0 || qemu_ram_is_shared(rb) ||
         rb->page_size != qemu_real_host_page_size()) {
-        return ram_block_discard_range(rb, first * page_size,
-                                       pages * page_size);
+        return ram_block_discard_range(rb, at, end - at);
     }
-    if (!d->drop) {
-        d->drop = g_new0(HybridDrop, 1);
-        d->drop->failed = &d->failed;
-    }
-    iov = &d->drop->iov[d->drop->n++];
-    iov->iov_base = rb->host + first * page_size;
-    iov->iov_len = pages * page_size;
-    d->drop->bytes += iov->iov_len;
-    if (d->drop->n == HYBRID_DROP_RANGES) {
-        hybrid_drop_full(d);
+    for (; at < end; at += len) {
+        if (!d->drop) {
+            d->drop = g_new0(HybridDrop, 1);
+            d->drop->failed = &d->failed;
+        }
+        len = MIN(end - at, HYBRID_DROP_BYTES - d->drop->bytes);
+        d->drop->iov[d->drop->n++] = (struct iovec) {
+            .iov_base = rb->host + at, .iov_len = len,
+        };
+        d->drop->bytes += len;
+        if (d->drop->n == HYBRID_DROP_RANGES ||
+            d->drop->bytes == HYBRID_DROP_BYTES) {
+            hybrid_drop_full(d);
+        }
     }
     return 0;
 }
