@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 
+from cases_kvm import LOGS
 from common import IDLE, booted, check, equal
 from hybridmig import holdings, paths
 from hybridmig.migrate import ENDS, Migration
@@ -131,8 +132,9 @@ class Soak:
         migration.start()
         end = self._operate(migration, fault)
         self.counts[end] += 1
-        self.counts[f'fault {plan.fault}' +
-                    ('' if fault.came.is_set() else ' (too late)')] += 1
+        if plan.phase:
+            self.counts[plan.fault if fault.came.is_set() else
+                        'faults too late'] += 1
         pair.link.heal()
         if end == 'completed':
             self.counts[migration.hybrid().get('action') or 'unknown'] += 1
@@ -183,7 +185,11 @@ class Soak:
                     not recovering):
                 self._recover(migration)
                 recovering = True
-                self.counts['recoveries'] += 1
+                if self._destination(migration) == 'completed':
+                    # All memory is there, and the source need not know it.
+                    self.counts['source left paused'] += 1
+                    status = 'completed'
+                    break
             elif fault.is_old() and status in ('setup', 'active',
                                                'pre-switchover'):
                 self._try(migration.cancel)
@@ -212,8 +218,10 @@ class Soak:
                 ('postcopy-paused', 'completed'), 20),
                 f'{side} does not pause: {migration.info(side)["status"]}')
         pair.link.heal()
-        if migration.info()['status'] == 'postcopy-paused':
+        if {migration.info(side)['status'] for side in ('src', 'dst')} == \
+           {'postcopy-paused'}:
             migration.recover()
+            self.counts['recoveries'] += 1
 
 
 class Fault:
@@ -252,7 +260,7 @@ class Fault:
             time.monotonic() - self._at > PATIENCE
 
 
-def soak(logs, count, seed, accel='tcg', smp=1, first=1, say=None):
+def soak(logs, count, seed, log='tcg', smp=1, first=1, say=None):
     """Returns how often what happened."""
     counts, number = collections.Counter(), first
 
@@ -273,15 +281,37 @@ def soak(logs, count, seed, accel='tcg', smp=1, first=1, say=None):
             counts.update(guest.counts)
     while number < first + count:
         try:
-            with booted(logs, IDLE, bare=True, accel=accel, smp=smp, mem=MEM,
-                        pages=PAGES) as pair:
+            with booted(logs, IDLE, bare=True, accel=LOGS[log].accel, smp=smp,
+                        mem=MEM, pages=PAGES, **LOGS[log].settings) as pair:
                 go_on(pair)
         except Exception as exc:
             raise AssertionError(
                 f'{exc}\nmigration {Plan(seed, number, smp)}\nagain: '
-                f'tests/guest/soak --accel {accel} --smp {smp} --seed '
-                f'{seed} --first {number} --count 1') from exc
+                f'tests/guest/soak --log {log} --smp {smp} --seed {seed} '
+                f'--first {number} --count 1') from exc
     return counts
+
+
+def _tap(args, logs):
+    """One line, and what happened how often; or why not."""
+    name = f'soak: {args.log}, {args.smp} vCPU, {args.count} migrations, ' \
+        f'seed {args.seed}'
+    reason = LOGS[args.log].why_not()
+    if reason:
+        print(f'ok - {name} # SKIP {reason}')
+        return
+    begin = time.monotonic()
+    try:
+        counts = soak(logs, args.count, args.seed, args.log, args.smp,
+                      args.first)
+    except Exception as exc:
+        print(f'not ok - {name}')
+        print(''.join(f'# {line}\n' for line in str(exc).splitlines()), end='')
+        print(f'# logs: {os.path.relpath(logs, paths.ROOT)}', flush=True)
+        return
+    print(f'ok - {name} # {time.monotonic() - begin:.0f} s')
+    print('# ' + ', '.join(f'{number} {what}' for what, number
+                           in sorted(counts.items())), flush=True)
 
 
 def main():
@@ -290,16 +320,19 @@ def main():
     parser.add_argument('--first', type=int, default=1,
                         help='number of the first one')
     parser.add_argument('--seed', type=int, default=int(time.time()))
-    parser.add_argument('--accel', default='tcg')
+    parser.add_argument('--log', default='tcg', choices=LOGS,
+                        help='kind of dirty log, and with it the accelerator')
     parser.add_argument('--smp', type=int, default=1, choices=(1, 2))
-    parser.add_argument('--quiet', action='store_true')
+    parser.add_argument('--tap', action='store_true')
     args = parser.parse_args()
     paths.use_qemu_python()
+    logs = os.path.join(paths.BUILD, 'test-logs', f'soak-{args.log}')
+    if args.tap:
+        _tap(args, logs)
+        return 0
     print(f'seed {args.seed}', flush=True)
     begin = time.monotonic()
-    counts = soak(os.path.join(paths.BUILD, 'test-logs', 'soak'), args.count,
-                  args.seed, args.accel, args.smp, args.first,
-                  None if args.quiet else
+    counts = soak(logs, args.count, args.seed, args.log, args.smp, args.first,
                   lambda text: print(text, flush=True))
     for name, number in sorted(counts.items()):
         print(f'{number:6} {name}')
