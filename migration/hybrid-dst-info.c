@@ -30,8 +30,8 @@ static void hybrid_dst_count(uint64_t pages)
         uint64_t rss = hybrid_host_rss();
 
         if (h->ledger) {
-            hybrid_ledger_update(h->ledger, h->ledger_base -
-                                            MIN(h->ledger_base, rss));
+            hybrid_host_update(h->ledger, h->ledger_base -
+                                          MIN(h->ledger_base, rss));
         }
     }
 }
@@ -94,8 +94,11 @@ void hybrid_dst_fill_info(MigrationInfo *info)
     i->has_phase = true;
     i->phase = hybrid_dst_phase();
     i->has_memory_needed = i->has_memory_available = true;
-    i->memory_needed = h->memory_needed;
-    i->memory_available = h->memory_available;
+    i->memory_needed = h->memory.needed;
+    i->memory_available = h->memory.available;
+    i->has_memory_limit_known = h->memory.checked;
+    i->memory_limit_known = h->memory.limits_known;
+    i->memory_warning = g_strdup(h->memory.warning);
     i->pages = g_new0(MigrationHybridPages, 1);
     i->pages->has_received = true;
     i->pages->received = stat64_get(&h->received);

@@ -100,7 +100,8 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 }
 
 static bool hybrid_dst_reserve(MigrationIncomingState *mis,
-                               uint32_t overcommit, Error **errp)
+                               uint32_t overcommit,
+                               const HybridToldNeed *need, Error **errp)
 {
     HybridDst *h = &hybrid_dst;
 
@@ -112,11 +113,10 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
         !hybrid_load_possible(errp)) {
         return false;
     }
-    if (!hybrid_host_reserve(overcommit, &h->memory_needed,
-                             &h->memory_available, &h->ledger, errp)) {
+    if (!hybrid_host_reserve(need, overcommit, &h->memory, &h->ledger, errp)) {
         return false;
     }
-    h->ledger_base = h->memory_needed + hybrid_host_rss();
+    h->ledger_base = h->memory.needed + hybrid_host_rss();
     return true;
 }
 
@@ -164,12 +164,22 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
     uint32_t overcommit = hybrid_msg_get_be32(in);
+    HybridToldNeed need = { 0 };
     HybridMessage out;
     Error *err = NULL;
+    bool ok;
 
     h->flags = hybrid_msg_get_be32(in) & HYBRID_FLAGS;
     h->id = hybrid_msg_get_be64(in);
-    if (hybrid_dst_reserve(mis, overcommit, &err)) {
+    if (h->flags & HYBRID_FLAG_NEED) {
+        hybrid_need_get(in, &need);
+    }
+    ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, &need, &err);
+    hybrid_need_free(&need);
+    if (in->overrun) {
+        return 0;               /* the caller says so */
+    }
+    if (ok) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
         }
@@ -178,8 +188,8 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
                                               INT_MAX);
         hybrid_faults_begin();
         out = hybrid_msg_new(HYBRID_MSG_READY);
-        hybrid_msg_put_be64(&out, h->memory_needed);
-        hybrid_msg_put_be64(&out, h->memory_available);
+        hybrid_msg_put_be64(&out, h->memory.needed);
+        hybrid_msg_put_be64(&out, h->memory.available);
         hybrid_msg_put_be32(&out, h->flags);
         hybrid_msg_put_be64(&out, ram_pagesize_summary());
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
@@ -191,8 +201,8 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         h->refusal = g_strdup(error_get_pretty(err));
     }
     out = hybrid_msg_new(HYBRID_MSG_REFUSE);
-    hybrid_msg_put_be64(&out, h->memory_needed);
-    hybrid_msg_put_be64(&out, h->memory_available);
+    hybrid_msg_put_be64(&out, h->memory.needed);
+    hybrid_msg_put_be64(&out, h->memory.available);
     hybrid_msg_put_text(&out, h->refusal);
     hybrid_dst_send(mis, HYBRID_MSG_REFUSE, &out);
     error_prepend(&err, "migration refused: ");

@@ -24,8 +24,7 @@ typedef struct HybridDst {
     bool running_said;          /* RUNNING with vCPUs running was sent */
     QEMUBHFunc *start;
     QemuEvent started_event;
-    uint64_t memory_needed;
-    uint64_t memory_available;
+    HybridHostAnswer memory;
     char *refusal;
     HybridLedger *ledger;       /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */

@@ -159,6 +159,13 @@ static void print_memory(Monitor *mon, const MigrationHybridInfo *info)
         monitor_printf(mon, "hybrid memory available: %.1f MiB\n",
                        mib(info->memory_available));
     }
+    if (info->has_memory_limit_known && !info->memory_limit_known) {
+        monitor_printf(mon, "hybrid memory limits: not all could be read\n");
+    }
+    if (info->memory_warning) {
+        monitor_printf(mon, "hybrid memory warning: %s\n",
+                       info->memory_warning);
+    }
 }
 
 void hybrid_hmp_info(Monitor *mon, const MigrationHybridInfo *info)

@@ -20,7 +20,7 @@
 #include "hybrid.h"
 #include "hybrid-gate.h"
 #include "hybrid-handoff.h"
-#include "hybrid-ledger.h"
+#include "hybrid-host.h"
 #include "hybrid-metrics.h"
 #include "hybrid-rounds.h"
 #include "hybrid-wire.h"
@@ -174,18 +174,6 @@ bool hybrid_load_possible(Error **errp);
 
 /* The listen thread has ended, or never was */
 void hybrid_load_cleanup(void);
-
-/*
- * hybrid-host.c: can this host take the guest?  Claims the memory in the
- * host's ledger, returned in @ledger (may stay NULL: none usable).  False:
- * @errp is the sentence for the operators of both sides.
- */
-bool hybrid_host_reserve(uint32_t overcommit, uint64_t *needed,
-                         uint64_t *available, HybridLedger **ledger,
-                         Error **errp);
-
-/* Memory of this process that is in use now, in bytes */
-uint64_t hybrid_host_rss(void);
 
 /*
  * A new outgoing migration, or an attempt at one: what came in before is no

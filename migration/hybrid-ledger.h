@@ -15,27 +15,31 @@
  *     hybrid_ledger_update(l, ...) while its memory fills
  *     hybrid_ledger_close(l)       the claim is gone
  *
- * The directory holds one file for the lock and one for each claim, the text
- * "BYTES CGROUP\n".  All accesses are made with the directory locked, so no
- * reader sees half of a claim.  The owner holds a lock on its claim: a claim
- * whose lock can be taken belongs to a process that has died, whatever its
- * number in whatever pid namespace, and is removed by who finds it.
+ * Each user has a directory of his own, in which nobody else can write: who
+ * could, could claim all memory, remove claims, or hide them among thousands
+ * of files.  What counts are the claims of the same user and of root, which
+ * others only read.  The first user to come has the directory's plain name,
+ * all others have theirs with their number behind it.
  *
- * Locks are flock()'s.  They belong to the open file, not to the process: to
- * open and close the same file elsewhere does not drop them (fcntl's POSIX
- * locks it would), and they end with the last descriptor.  All are opened
- * close-on-exec, so a helper that QEMU starts does not keep a claim alive.  A
- * child that only forks shares the claim; hybrid_ledger_close() ends it for
- * both.
+ * A directory holds one file for the lock and one for each claim, the text
+ * "BYTES CGROUP\n", then a line "WORD BYTES\n" for each other kind of memory,
+ * as pools of huge pages.  Accesses of its user are made with the directory
+ * locked, so none of them sees half of a claim.  The owner holds a lock on its
+ * claim: a claim whose lock can be taken belongs to a process that has died,
+ * whatever its number in whatever pid namespace, and is removed by who finds
+ * it.
  *
- * The ledger is an agreement between processes that mean well.  Whoever may
- * write to the directory can claim all memory or hold the lock; nobody can
+ * Locks belong to the open file, not to the process (flock() for the
+ * directory, "open file description locks" for claims): to open and close the
+ * same file elsewhere does not drop them, and they end with the last
+ * descriptor.  All are opened close-on-exec, so a helper that QEMU starts does
+ * not keep a claim alive.  A child that only forks shares the claim;
+ * hybrid_ledger_close() ends it for both.
+ *
+ * The ledger is an agreement between processes that mean well; nobody can
  * make a QEMU open, create or remove anything outside the directory, or wait
  * longer than HYBRID_LEDGER_PATIENCE_MS.  If a ledger cannot be had, NULL is
  * one in which nothing is claimed: all functions accept it.
- *
- * One ledger is one kind of memory: use a directory of its own for each size
- * of huge pages.
  *
  * Locking: the caller serialises calls on one HybridLedger.
  */
@@ -51,9 +55,10 @@
 typedef struct HybridLedger HybridLedger;
 
 /*
- * Opens the ledger in @dir, which is created if it does not exist, for all
- * users (01777); its parent has to exist.  NULL and @err if that fails, if
- * @dir is a symbolic link, or if others may remove files there.
+ * Opens the ledger in @dir, or @dir-UID if @dir is another user's; it is
+ * created if it does not exist, its parent has to.  If only root's can be read
+ * that is what it consists of, and a claim fails.  NULL and @err if there is
+ * neither.
  */
 HybridLedger *hybrid_ledger_open(const char *dir, GError **err);
 
@@ -63,23 +68,27 @@ HybridLedger *hybrid_ledger_open(const char *dir, GError **err);
  */
 void hybrid_ledger_set_cgroup(HybridLedger *l, const char *path);
 
+/* Of the kind of memory called @word, our next claim or update has @bytes */
+void hybrid_ledger_set(HybridLedger *l, const char *word, uint64_t bytes);
+
 /*
  * False if another process has kept the lock for too long, or it fails.  Not
- * recursive.
+ * recursive.  Looks at the claims of others, and removes those whose owners
+ * have died.
  */
 bool hybrid_ledger_lock(HybridLedger *l);
 
 /* Returns true if it was locked */
 bool hybrid_ledger_unlock(HybridLedger *l);
 
-/*
- * Bytes claimed by all others that live; 0 if not locked.  Removes claims
- * whose owners have died.
- */
+/* Bytes claimed by all others that live; 0 if not locked */
 uint64_t hybrid_ledger_others(HybridLedger *l);
 
 /* The same, but only of those in the control group @path or below */
 uint64_t hybrid_ledger_others_in(HybridLedger *l, const char *path);
+
+/* Bytes of the kind of memory called @word */
+uint64_t hybrid_ledger_others_of(HybridLedger *l, const char *word);
 
 /*
  * Claims @bytes, in place of what was claimed before.  False and @err if that

@@ -47,6 +47,14 @@ const PropertyInfo hybrid_prop_push_policy = {
     .set_default_value = set_default_enum,
 };
 
+const PropertyInfo hybrid_prop_memory_check = {
+    .type = "MigrationHybridMemoryCheck",
+    .enum_table = &MigrationHybridMemoryCheck_lookup,
+    .get = get_enum,
+    .set = set_enum,
+    .set_default_value = set_default_enum,
+};
+
 bool migrate_hybrid(void)
 {
     return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_HYBRID];
@@ -95,6 +103,7 @@ static bool check_range(MigrationParameter param, uint64_t value,
 #define IS_SIZE_SIZE   true
 #define IS_SIZE_BOOL   false
 #define IS_SIZE_PUSH_POLICY false
+#define IS_SIZE_MEMORY_CHECK false
 
 bool hybrid_params_check(const MigrationHybridParameters *params,
                          Error **errp)
@@ -126,6 +135,7 @@ void hybrid_params_merge(MigrationHybridParameters *dest,
 #define VISIT_SIZE   visit_type_size
 #define VISIT_BOOL   visit_type_bool
 #define VISIT_PUSH_POLICY visit_type_MigrationHybridPushPolicy
+#define VISIT_MEMORY_CHECK visit_type_MigrationHybridMemoryCheck
 
 void hybrid_hmp_set_parameter(MigrationHybridParameters *params,
                               MigrationParameter param, Visitor *v,
@@ -166,10 +176,19 @@ static void print_push_policy(Monitor *mon, MigrationParameter param,
                    MigrationHybridPushPolicy_str(value));
 }
 
+static void print_memory_check(Monitor *mon, MigrationParameter param,
+                               MigrationHybridMemoryCheck value,
+                               const char *unit)
+{
+    monitor_printf(mon, "%s: %s\n", MigrationParameter_str(param),
+                   MigrationHybridMemoryCheck_str(value));
+}
+
 #define PRINT_UINT64 print_number
 #define PRINT_SIZE   print_number
 #define PRINT_BOOL   print_bool
 #define PRINT_PUSH_POLICY print_push_policy
+#define PRINT_MEMORY_CHECK print_memory_check
 
 void hybrid_hmp_info_parameters(Monitor *mon,
                                 const MigrationHybridParameters *params)

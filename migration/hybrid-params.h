@@ -43,6 +43,10 @@
       "", 0, HYBRID_HOT_SAMPLES, 2) __VA_ARGS__                         \
     P(UINT64, uint32_t, memory_overcommit, MEMORY_OVERCOMMIT,           \
       "memory-overcommit", " %", 0, 1000, 0) __VA_ARGS__                \
+    P(MEMORY_CHECK, MigrationHybridMemoryCheck, memory_check,           \
+      MEMORY_CHECK, "memory-check", "", 0,                              \
+      MIGRATION_HYBRID_MEMORY_CHECK__MAX - 1,                           \
+      MIGRATION_HYBRID_MEMORY_CHECK_AUTO) __VA_ARGS__                   \
     P(BOOL, bool, observe_only, OBSERVE_ONLY, "observe-only",           \
       "", 0, 1, false) __VA_ARGS__                                      \
     P(UINT64, uint32_t, handoff_timeout, HANDOFF_TIMEOUT,               \
@@ -55,6 +59,11 @@ extern const PropertyInfo hybrid_prop_push_policy;
 #define DEFINE_PROP_PUSH_POLICY(n, s, f, def)                           \
     DEFINE_PROP_SIGNED(n, s, f, def, hybrid_prop_push_policy,           \
                        MigrationHybridPushPolicy)
+
+extern const PropertyInfo hybrid_prop_memory_check;
+#define DEFINE_PROP_MEMORY_CHECK(n, s, f, def)                          \
+    DEFINE_PROP_SIGNED(n, s, f, def, hybrid_prop_memory_check,          \
+                       MigrationHybridMemoryCheck)
 
 /* Rows for migration_properties[]: -global migration.x-hybrid-... */
 #define HYBRID_PROPERTY(kind, ctype, name, NAME, option, unit, min, max, def) \

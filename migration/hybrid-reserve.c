@@ -35,6 +35,7 @@ void hybrid_reserve_host_init(HybridHostMemory *host)
     *host = (HybridHostMemory) {
         .cgroup_limit = UINT64_MAX,
         .cgroup_swap_limit = UINT64_MAX,
+        .cgroup_total_limit = UINT64_MAX,
     };
 }
 
@@ -46,16 +47,39 @@ static uint64_t host_available(const HybridHostMemory *host)
 
 static uint64_t cgroup_available(const HybridHostMemory *host)
 {
-    uint64_t used, swap;
+    uint64_t used, swap, room = UINT64_MAX;
 
-    if (host->cgroup_limit == UINT64_MAX) {
-        return UINT64_MAX;
+    if (host->cgroup_limit != UINT64_MAX) {
+        used = sub(host->cgroup_used, host->cgroup_reclaimable);
+        swap = MIN(sub(host->cgroup_swap_limit, host->cgroup_swap_used),
+                   host->swap_free);
+        room = add(sub(host->cgroup_limit, used), swap);
     }
-    used = sub(host->cgroup_used, host->cgroup_reclaimable);
-    swap = MIN(sub(host->cgroup_swap_limit, host->cgroup_swap_used),
-               host->swap_free);
-    return sub(add(sub(host->cgroup_limit, used), swap),
-               host->cgroup_claimed_by_others);
+    if (host->cgroup_total_limit != UINT64_MAX) {
+        used = sub(host->cgroup_total_used, host->cgroup_reclaimable);
+        room = MIN(room, sub(host->cgroup_total_limit, used));
+    }
+    return room == UINT64_MAX ? room :
+           sub(room, host->cgroup_claimed_by_others);
+}
+
+void hybrid_reserve_add_group(HybridHostMemory *host,
+                              const HybridCgroupLevel *level,
+                              uint64_t claimed)
+{
+    HybridHostMemory with = *host;
+
+    with.cgroup_limit = level->limit;
+    with.cgroup_used = level->used;
+    with.cgroup_reclaimable = level->reclaimable;
+    with.cgroup_swap_limit = level->swap_limit;
+    with.cgroup_swap_used = level->swap_used;
+    with.cgroup_total_limit = level->total_limit;
+    with.cgroup_total_used = level->total_used;
+    with.cgroup_claimed_by_others = claimed;
+    if (cgroup_available(&with) < cgroup_available(host)) {
+        *host = with;
+    }
 }
 
 /* value * (100 + percent) / 100; each step is monotone in both */
@@ -66,24 +90,20 @@ static uint64_t add_percent(uint64_t value, uint32_t percent)
     return add(value, add(whole, value % 100 * percent / 100));
 }
 
+uint64_t hybrid_reserve_needed(const HybridMemoryNeed *need)
+{
+    return add(sub(need->guest_bytes, need->resident_bytes),
+               need->buffers_bytes);
+}
+
 bool hybrid_reserve_check(const HybridMemoryNeed *need,
                           const HybridHostMemory *host,
                           uint32_t overcommit_pct,
                           uint64_t *needed, uint64_t *available)
 {
-    *needed = add(sub(need->guest_bytes, need->resident_bytes),
-                  need->buffers_bytes);
+    *needed = hybrid_reserve_needed(need);
     *available = add_percent(MIN(host_available(host), cgroup_available(host)),
                              overcommit_pct);
-    return *needed <= *available;
-}
-
-bool hybrid_reserve_check_pool(const HybridHugePool *pool,
-                               uint64_t *needed, uint64_t *available)
-{
-    *needed = pool->needed;
-    *available = sub(mul(sub(pool->free, pool->reserved), pool->page_size),
-                     pool->claimed_by_others);
     return *needed <= *available;
 }
 
@@ -98,6 +118,12 @@ static bool meminfo_value(const char *text, const char *name, uint64_t *bytes)
         uint64_t kib;
 
         line += *line == '\n';
+        if (g_str_has_prefix(line, "Node ")) {
+            /* "Node N MemFree:  1 kB" */
+            line += strlen("Node ");
+            line += strspn(line, "0123456789");
+            line += *line == ' ';
+        }
         if (strncmp(line, name, len) || line[len] != ':') {
             continue;
         }
@@ -127,50 +153,43 @@ bool hybrid_reserve_parse_meminfo(const char *text, HybridHostMemory *out)
     return true;
 }
 
-static bool has_memory_controller(const char *controllers)
+bool hybrid_reserve_parse_node(const char *text, uint64_t *bytes)
 {
-    g_auto(GStrv) names = g_strsplit(controllers, ",", 0);
+    static const char *const more[] = { "Active(file)", "Inactive(file)" };
+    uint64_t part;
 
-    return g_strv_contains((const char *const *)names, "memory");
-}
-
-bool hybrid_reserve_parse_cgroup_path(const char *proc_self_cgroup,
-                                      char **v2_path, char **v1_memory_path)
-{
-    g_auto(GStrv) lines = g_strsplit(proc_self_cgroup, "\n", 0);
-
-    *v2_path = *v1_memory_path = NULL;
-    for (char **line = lines; *line; line++) {
-        /* hierarchy:controllers:path, and a path may contain colons */
-        g_auto(GStrv) parts = g_strsplit(*line, ":", 3);
-
-        if (g_strv_length(parts) != 3 || parts[2][0] != '/') {
-            continue;
-        }
-        if (!strcmp(parts[0], "0") && !parts[1][0]) {
-            if (!*v2_path) {
-                *v2_path = g_strdup(parts[2]);
-            }
-        } else if (has_memory_controller(parts[1]) && !*v1_memory_path) {
-            *v1_memory_path = g_strdup(parts[2]);
+    if (!meminfo_value(text, "MemFree", bytes)) {
+        return false;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(more); i++) {
+        if (meminfo_value(text, more[i], &part)) {
+            *bytes = add(*bytes, part);
         }
     }
-    return *v2_path || *v1_memory_path;
+    if (meminfo_value(text, "SReclaimable", &part)) {
+        *bytes = add(*bytes, part / 2);
+    }
+    return true;
 }
 
-uint64_t hybrid_reserve_parse_limit(const char *text)
+bool hybrid_reserve_parse_number(const char *text, uint64_t *value)
 {
-    uint64_t value;
+    uint64_t number;
     char *end;
 
+    if (g_str_has_prefix(text, "max") && (!text[3] || text[3] == '\n')) {
+        *value = UINT64_MAX;
+        return true;
+    }
     if (!g_ascii_isdigit(*text)) {
-        return UINT64_MAX;
+        return false;
     }
-    value = g_ascii_strtoull(text, &end, 10);
-    if ((*end && *end != '\n') || value >= CGROUP_V1_NO_LIMIT) {
-        return UINT64_MAX;
+    number = g_ascii_strtoull(text, &end, 10);
+    if (*end && *end != '\n') {
+        return false;
     }
-    return value;
+    *value = number >= CGROUP_V1_NO_LIMIT ? UINT64_MAX : number;
+    return true;
 }
 
 char *hybrid_reserve_refusal(const char *what, uint64_t needed,

@@ -13,6 +13,8 @@
 #ifndef QEMU_MIGRATION_HYBRID_RESERVE_H
 #define QEMU_MIGRATION_HYBRID_RESERVE_H
 
+#include "hybrid-cgroup.h"
+
 /* Bytes, all of them */
 typedef struct HybridHostMemory {
     uint64_t mem_available;     /* /proc/meminfo, MemAvailable */
@@ -26,19 +28,12 @@ typedef struct HybridHostMemory {
     uint64_t cgroup_reclaimable;        /* page cache, part of used */
     uint64_t cgroup_swap_limit; /* UINT64_MAX: none */
     uint64_t cgroup_swap_used;
+    uint64_t cgroup_total_limit;        /* version 1, both; UINT64_MAX: none */
+    uint64_t cgroup_total_used;
     /* The ledger: claimed by other incoming guests and not yet touched */
     uint64_t claimed_by_others;         /* on the whole host */
     uint64_t cgroup_claimed_by_others;  /* below that control group */
 } HybridHostMemory;
-
-/* Huge pages of one size */
-typedef struct HybridHugePool {
-    uint64_t page_size;         /* bytes */
-    uint64_t free;              /* pages */
-    uint64_t reserved;          /* pages, part of free */
-    uint64_t needed;            /* bytes, of blocks that have no reservation */
-    uint64_t claimed_by_others; /* bytes */
-} HybridHugePool;
 
 /* Bytes, all of them; huge pages and their blocks do not count here */
 typedef struct HybridMemoryNeed {
@@ -54,6 +49,9 @@ typedef struct HybridMemoryNeed {
 /* "No control group, no claims, nothing available" */
 void hybrid_reserve_host_init(HybridHostMemory *host);
 
+/* What is needed on top of what is in use */
+uint64_t hybrid_reserve_needed(const HybridMemoryNeed *need);
+
 /*
  * True if the guest fits.  @needed: bytes that are needed on top of what is in
  * use; @available: bytes that may be used, the smaller of host and control
@@ -65,9 +63,13 @@ bool hybrid_reserve_check(const HybridMemoryNeed *need,
                           uint32_t overcommit_pct,
                           uint64_t *needed, uint64_t *available);
 
-/* The same for huge pages, which cannot be over-committed */
-bool hybrid_reserve_check_pool(const HybridHugePool *pool,
-                               uint64_t *needed, uint64_t *available);
+/*
+ * Another control group, of which other guests have claimed @claimed bytes:
+ * noted in @host if it has less room than what is noted there.
+ */
+void hybrid_reserve_add_group(HybridHostMemory *host,
+                              const HybridCgroupLevel *level,
+                              uint64_t claimed);
 
 /*
  * /proc/meminfo: sets mem_available and swap_free, nothing else.  False if
@@ -76,20 +78,18 @@ bool hybrid_reserve_check_pool(const HybridHugePool *pool,
 bool hybrid_reserve_parse_meminfo(const char *text, HybridHostMemory *out);
 
 /*
- * /proc/self/cgroup: the path in the unified hierarchy and the path of version
- * 1's memory controller, NULL where there is none.  If both are set the memory
- * controller is the one of version 1.  The caller frees both; false if both
- * are NULL.
+ * /sys/devices/system/node/nodeN/meminfo: what this node alone can give, as
+ * MemAvailable does for the whole host: free memory, page cache that can be
+ * dropped, and half of the slabs that can shrink.  False if it does not say.
  */
-bool hybrid_reserve_parse_cgroup_path(const char *proc_self_cgroup,
-                                      char **v2_path, char **v1_memory_path);
+bool hybrid_reserve_parse_node(const char *text, uint64_t *bytes);
 
 /*
- * A limit or a counter of a control group: a number, or UINT64_MAX for "max",
- * for what version 1 shows as "no limit" (LONG_MAX in whole pages, or -1), and
- * for anything else: an unreadable limit is no reason to refuse a guest.
+ * A limit or a counter of a control group: a number, or UINT64_MAX for "max"
+ * and for what version 1 shows as "no limit" (LONG_MAX in whole pages).  False
+ * for anything else: then nothing is known.
  */
-uint64_t hybrid_reserve_parse_limit(const char *text);
+bool hybrid_reserve_parse_number(const char *text, uint64_t *value);
 
 /*
  * One sentence without a full stop, for operators: what there is not enough of

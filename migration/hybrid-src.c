@@ -229,6 +229,7 @@ static void hybrid_src_send_settings(MigrationState *s)
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
     hybrid_msg_put_be32(&m, HYBRID_FLAGS);
     hybrid_msg_put_be64(&m, h->id);
+    hybrid_need_put(&m);
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
 

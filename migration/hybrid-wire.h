@@ -19,7 +19,10 @@
  *
  *   SETTINGS  be32 memory over-commit in percent, be32 flags (HYBRID_FLAG_*)
  *             that the source offers, be64 id: a random number that names
- *             this migration
+ *             this migration.  With HYBRID_FLAG_NEED, which needs no answer:
+ *             be64 MigrationHybridMemoryCheck, be64 bytes in the balloon,
+ *             be64 number of blocks of which a part is not plugged, for each
+ *             be64 bytes of that part, be16 length, name
  *   READY     be64 bytes needed, be64 bytes available, be32 flags: those of
  *             the offered ones that the destination takes (missing: none),
  *             be64 the page sizes of its blocks of memory, or-ed together, as
@@ -79,8 +82,13 @@
 #define HYBRID_FLAG_DISCARD (1u << 0)
 #define HYBRID_FLAG_VCPU    (1u << 1)
 #define HYBRID_FLAG_PLACED  (1u << 2)
+/* The source tells what the guest needs of its memory */
+#define HYBRID_FLAG_NEED    (1u << 5)
 #define HYBRID_FLAGS        (HYBRID_FLAG_DISCARD | HYBRID_FLAG_VCPU | \
-                             HYBRID_FLAG_PLACED)
+                             HYBRID_FLAG_PLACED | HYBRID_FLAG_NEED)
+
+/* Blocks that SETTINGS names at most: each is 10 bytes and its name */
+#define HYBRID_NEED_BLOCKS  100
 
 /* No vCPU waits, or it is not known which: a device, or QEMU itself */
 #define HYBRID_NO_VCPU      UINT32_MAX

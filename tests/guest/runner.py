@@ -20,6 +20,7 @@ import cases_kvm
 import cases_link
 import cases_lost
 import cases_memory
+import cases_need
 import cases_net
 import cases_owner
 import cases_peer
@@ -71,7 +72,7 @@ def main():
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
-             **cases_errors.CASES,
+             **cases_errors.CASES, **cases_need.CASES,
              **cases_memory.CASES, **cases_lost.CASES,
              **cases_relay.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')

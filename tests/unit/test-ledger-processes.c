@@ -240,6 +240,66 @@ static void test_read_only(void)
     g_assert_cmpint(chmod(dir, 0755), ==, 0);
 }
 
+/*
+ * Whoever is second finds the plain name taken, has a directory of his own,
+ * and still sees what root has claimed.
+ */
+static void second_user(int hear, int say)
+{
+    g_autofree char *own = g_strdup_printf("%s-%u", dir, NOBODY);
+    HybridLedger *l;
+
+    if (geteuid() || chmod(top, 01777) || setgid(NOBODY) || setuid(NOBODY)) {
+        _exit(SKIPPED);
+    }
+    l = open_ledger();
+    claim(l, 40);
+    g_assert_cmpuint(others(l), ==, 300);
+    g_assert_cmpint(access(own, W_OK), ==, 0);
+    wait_for_parent(hear, say);
+    hybrid_ledger_close(l);
+}
+
+static void test_second_user(void)
+{
+    g_autoptr(HybridLedger) l = open_ledger();
+    Child c;
+    int status;
+
+    claim(l, 300);
+    c = start_child(second_user);
+    await_child(&c);
+    g_assert_cmpuint(others(l), ==, 0);
+    status = end_child(&c, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+        g_test_skip("cannot become another user");
+    } else {
+        g_assert_cmpint(status, ==, 0);
+    }
+}
+
+/* The plain name is another user's: root has a directory all the same */
+static void test_first_user(void)
+{
+    g_autofree char *own = g_strdup_printf("%s-0", dir);
+
+    if (geteuid()) {
+        g_test_skip("cannot give a directory to another user");
+        return;
+    }
+    g_assert_cmpint(mkdir(dir, 0755), ==, 0);
+    g_assert_cmpint(chown(dir, NOBODY, NOBODY), ==, 0);
+    {
+        g_autoptr(HybridLedger) a = open_ledger();
+        g_autoptr(HybridLedger) b = open_ledger();
+
+        claim(a, 60);
+        g_assert_cmpuint(others(b), ==, 60);
+        g_assert_cmpuint(claim_files(), ==, 0);
+        g_assert_cmpint(access(own, F_OK), ==, 0);
+    }
+}
+
 /* What anybody may write must not keep memory from others */
 static void test_other_user(void)
 {
@@ -281,7 +341,7 @@ static void claim_on_full(int hear, int say)
     HybridLedger *a, *b;
 
     /* One page, which the first claim takes */
-    mount_full("size=4k,mode=1777");
+    mount_full("size=4k,mode=755");
     a = open_ledger();
     b = open_ledger();
     claim(a, 1000);
@@ -305,7 +365,7 @@ static void claim_without_inodes(int hear, int say)
     g_autoptr(GError) err = NULL;
     HybridLedger *l;
 
-    mount_full("nr_inodes=2,mode=1777");
+    mount_full("nr_inodes=2,mode=755");
     l = open_ledger();
     g_assert_true(hybrid_ledger_lock(l));
     g_assert_false(hybrid_ledger_claim(l, 2000, &err));
@@ -341,6 +401,8 @@ int main(int argc, char **argv)
         { "/hybrid/ledger/helper-program", test_helper_program },
         { "/hybrid/ledger/fork", test_fork },
         { "/hybrid/ledger/read-only", test_read_only },
+        { "/hybrid/ledger/second-user", test_second_user },
+        { "/hybrid/ledger/first-user", test_first_user },
         { "/hybrid/ledger/other-user", test_other_user },
         { "/hybrid/ledger/full", test_full },
     };

@@ -133,26 +133,66 @@ static void test_cgroup(void)
     g_assert_cmpuint(available, ==, 50 * MIB);
 }
 
-static void test_pool(void)
+/* Version 1: memory and swap together have a limit of their own */
+static void test_total(void)
 {
-    HybridHugePool pool = { .page_size = 2 * MIB, .free = 100,
-                            .reserved = 36, .needed = 128 * MIB };
+    HybridHostMemory host = host_with(64 * GIB);
+    HybridCgroupLevel level = { .limit = 4 * GIB, .used = 1 * GIB,
+                                .swap_limit = UINT64_MAX,
+                                .total_limit = 5 * GIB, .total_used = GIB };
+    HybridMemoryNeed need = { .guest_bytes = GIB };
 
-    g_assert_true(hybrid_reserve_check_pool(&pool, &needed, &available));
-    g_assert_cmpuint(needed, ==, 128 * MIB);
-    g_assert_cmpuint(available, ==, 128 * MIB);
-    pool.claimed_by_others = 1;
-    g_assert_false(hybrid_reserve_check_pool(&pool, &needed, &available));
-    pool.claimed_by_others = 0;
-    pool.reserved++;
-    g_assert_false(hybrid_reserve_check_pool(&pool, &needed, &available));
-    g_assert_cmpuint(available, ==, 126 * MIB);
-    pool.reserved = 101;
-    hybrid_reserve_check_pool(&pool, &needed, &available);
-    g_assert_cmpuint(available, ==, 0);
-    pool = (HybridHugePool) { .free = UINT64_MAX, .page_size = GIB };
-    g_assert_true(hybrid_reserve_check_pool(&pool, &needed, &available));
-    g_assert_cmpuint(available, ==, UINT64_MAX);
+    host.swap_free = 8 * GIB;
+    hybrid_reserve_add_group(&host, &level, 0);
+    hybrid_reserve_check(&need, &host, 0, &needed, &available);
+    g_assert_cmpuint(available, ==, 4 * GIB);
+    hybrid_reserve_host_init(&host);
+    host.mem_available = 64 * GIB;
+    hybrid_reserve_add_group(&host, &level, 0);
+    hybrid_reserve_check(&need, &host, 0, &needed, &available);
+    g_assert_cmpuint(available, ==, 3 * GIB);
+    level.limit = UINT64_MAX;
+    level.total_used = 4 * GIB;
+    level.reclaimable = 512 * MIB;
+    hybrid_reserve_add_group(&host, &level, 0);
+    hybrid_reserve_check(&need, &host, 0, &needed, &available);
+    g_assert_cmpuint(available, ==, GIB + 512 * MIB);
+}
+
+/* What the others have claimed decides which group has the least room */
+static void test_groups(void)
+{
+    HybridHostMemory host = host_with(64 * GIB);
+    HybridCgroupLevel own = { .limit = 5 * GIB, .swap_limit = UINT64_MAX,
+                              .total_limit = UINT64_MAX };
+    HybridCgroupLevel slice = own;
+    HybridMemoryNeed need = { .guest_bytes = GIB };
+
+    slice.limit = 8 * GIB;
+    hybrid_reserve_add_group(&host, &own, 0);
+    hybrid_reserve_add_group(&host, &slice, 2 * GIB);
+    hybrid_reserve_check(&need, &host, 0, &needed, &available);
+    g_assert_cmpuint(available, ==, 5 * GIB);
+    hybrid_reserve_add_group(&host, &slice, 6 * GIB);
+    hybrid_reserve_check(&need, &host, 0, &needed, &available);
+    g_assert_cmpuint(available, ==, 2 * GIB);
+}
+
+static void test_node(void)
+{
+    uint64_t bytes = 0;
+
+    g_assert_true(hybrid_reserve_parse_node(
+        "Node 1 MemTotal:       16384000 kB\n"
+        "Node 1 MemFree:            1024 kB\n"
+        "Node 1 Active(anon):        999 kB\n"
+        "Node 1 Active(file):         10 kB\n"
+        "Node 1 Inactive(file):       20 kB\n"
+        "Node 1 SReclaimable:          4 kB\n", &bytes));
+    g_assert_cmpuint(bytes, ==, 1056 * 1024);
+    g_assert_false(hybrid_reserve_parse_node("Node 1 MemTotal: 5 kB\n",
+                                             &bytes));
+    g_assert_false(hybrid_reserve_parse_node("", &bytes));
 }
 
 static uint64_t any_u64(void)
@@ -174,13 +214,16 @@ static void test_monotone(void)
             .cgroup_reclaimable = any_u64(), .cgroup_swap_limit = any_u64(),
             .cgroup_swap_used = any_u64(), .claimed_by_others = any_u64(),
             .cgroup_claimed_by_others = any_u64(),
+            .cgroup_total_limit = any_u64(), .cgroup_total_used = any_u64(),
         };
         uint64_t *less[] = { &host.cgroup_used, &host.cgroup_swap_used,
+                             &host.cgroup_total_used,
                              &host.claimed_by_others,
                              &host.cgroup_claimed_by_others };
         uint64_t *more[] = { &host.mem_available, &host.swap_free,
                              &host.cgroup_limit, &host.cgroup_reclaimable,
-                             &host.cgroup_swap_limit };
+                             &host.cgroup_swap_limit,
+                             &host.cgroup_total_limit };
         uint32_t pct = any_u64() % 1001;
         bool fits = hybrid_reserve_check(&need, &host, pct, &needed,
                                          &available);
@@ -242,33 +285,7 @@ static void test_meminfo(void)
     }
 }
 
-static void test_cgroup_path(void)
-{
-    static const struct {
-        const char *text, *v2, *v1;
-    } cases[] = {
-        { "0::/\n", "/", NULL },
-        { "0::/machine.slice/qemu-1-a:b.scope/libvirt/emulator\n",
-          "/machine.slice/qemu-1-a:b.scope/libvirt/emulator", NULL },
-        { "9:name=systemd:/\n4:memory:/a/b\n1:cpu:/\n0::/c\n", "/c", "/a/b" },
-        { "5:cpuset,memory,pids:/x", NULL, "/x" },
-        { "5:hugememory:/x\n3:memory_x:/y\n", NULL, NULL },
-        { "0::relative\n", NULL, NULL },
-        { "0:\n::\nmemory\n", NULL, NULL },
-        { "", NULL, NULL },
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *v1 = NULL, *v2 = NULL;
-        bool found = hybrid_reserve_parse_cgroup_path(cases[i].text, &v2, &v1);
-
-        g_assert_cmpstr(v2, ==, cases[i].v2);
-        g_assert_cmpstr(v1, ==, cases[i].v1);
-        g_assert_true(found == (v1 || v2));
-    }
-}
-
-static void test_limit(void)
+static void test_number(void)
 {
     static const struct {
         const char *text;
@@ -282,16 +299,19 @@ static void test_limit(void)
         { "9223372036854771712\n", UINT64_MAX },    /* 4 KiB pages */
         { "9223372036854710272\n", UINT64_MAX },    /* 64 KiB pages */
         { "9223372036854700000\n", 9223372036854700000ull },
-        { "-1\n", UINT64_MAX },
         { "99999999999999999999999\n", UINT64_MAX },
-        { "12 apples", UINT64_MAX },
-        { "", UINT64_MAX },
-        { "\n", UINT64_MAX },
     };
+    static const char *const bad[] = {
+        "-1\n", "12 apples", "", "\n", "maximum\n", " 5\n",
+    };
+    uint64_t value = 7;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_assert_cmpuint(hybrid_reserve_parse_limit(cases[i].text), ==,
-                         cases[i].value);
+        g_assert_true(hybrid_reserve_parse_number(cases[i].text, &value));
+        g_assert_cmpuint(value, ==, cases[i].value);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_false(hybrid_reserve_parse_number(bad[i], &value));
     }
 }
 
@@ -315,11 +335,12 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/reserve/host", test_host);
     g_test_add_func("/hybrid/reserve/overcommit", test_overcommit);
     g_test_add_func("/hybrid/reserve/cgroup", test_cgroup);
-    g_test_add_func("/hybrid/reserve/pool", test_pool);
+    g_test_add_func("/hybrid/reserve/total", test_total);
     g_test_add_func("/hybrid/reserve/monotone", test_monotone);
     g_test_add_func("/hybrid/reserve/meminfo", test_meminfo);
-    g_test_add_func("/hybrid/reserve/cgroup-path", test_cgroup_path);
-    g_test_add_func("/hybrid/reserve/limit", test_limit);
+    g_test_add_func("/hybrid/reserve/groups", test_groups);
+    g_test_add_func("/hybrid/reserve/node", test_node);
+    g_test_add_func("/hybrid/reserve/number", test_number);
     g_test_add_func("/hybrid/reserve/refusal", test_refusal);
     return g_test_run();
 }

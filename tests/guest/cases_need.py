@@ -1,0 +1,273 @@
+"""The destination's memory check: rows of the guide's table on real hosts.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import os
+import stat
+
+from common import IDLE, audit, booted, check, equal
+from hybridmig import paths
+from hybridmig.migrate import Migration
+from memory import LEDGER, MIB, Cgroup, asleep, end, huge_pages, inflate, tmpfs
+
+#: 64 GiB that the guest may get; the host has not as much.
+VIRTIO_MEM = ('-object', 'memory-backend-ram,id=vm0,size=64G,reserve=off',
+              '-device')
+SIZE = '192M,maxmem=80G'
+SMALL = '64M,maxmem=80G'
+
+
+def _virtio_mem(requested):
+    return (*VIRTIO_MEM,
+            f'virtio-mem-pci,memdev=vm0,requested-size={requested}')
+
+
+def _memory_refused(result, what='memory'):
+    status, _src, _dst, error = result
+    equal(status, 'failed', 'ended as')
+    check(f'not enough {what} for the guest' in error, f'error: {error}')
+
+
+def virtio_mem_empty(logs):
+    """What is not plugged is not needed."""
+    with booted(logs, IDLE, mem=SIZE, pages=10000,
+                extra=_virtio_mem(0)) as pair:
+        status, src, dst, error = end(pair)
+        equal(status, 'completed', f'ended ({error}) as')
+        check(src['memory-needed'] < 400 * MIB, f'needed: {src}')
+        check(dst['memory-limit-known'], 'a limit is not known')
+        check('memory-warning' not in dst, f'warned: {dst}')
+        audit(pair, 'dst')
+
+
+def virtio_mem_requested(logs):
+    """
+    What the guest has been asked to plug it can plug by itself; what then?
+    is the destination's to say.
+    """
+    with asleep(logs, SMALL, _virtio_mem('64G')) as pair:
+        result = end(pair)
+        _memory_refused(result)
+        check(result[1]['memory-needed'] >= 65536 * MIB, result[1])
+        pair.renew_destination()
+        # Whatever the source says
+        _memory_refused(end(pair, {'hybrid-memory-check': 'enforce'},
+                            **{'hybrid-memory-overcommit': 1000,
+                               'hybrid-memory-check': 'off'}))
+        pair.renew_destination()
+        # Its own over-commit is worth more than the source's
+        _memory_refused(end(pair, {'hybrid-memory-overcommit': 1},
+                            **{'hybrid-memory-overcommit': 1000,
+                               'hybrid-memory-check': 'auto'}))
+        pair.renew_destination()
+        status, _src, dst, _error = end(pair, {'hybrid-memory-check': 'warn'})
+        equal(status, 'completed', 'with a warning')
+        check('not enough memory' in dst['memory-warning'], dst)
+        check('not enough memory' in pair.dst.output(), 'the log')
+
+
+def _taken(logs, dst, **src):
+    with asleep(logs, SMALL, _virtio_mem('64G')) as pair:
+        status, _src, seen, error = end(pair, dst, **src)
+        equal(status, 'completed', f'ended ({error}) as')
+        return seen
+
+
+def overcommit_at_destination(logs):
+    seen = _taken(logs, {'hybrid-memory-overcommit': 1000})
+    check('memory-warning' not in seen, seen)
+
+
+def overcommit_at_source(logs):
+    _taken(logs, None, **{'hybrid-memory-overcommit': 1000})
+
+
+def check_off_at_source(logs):
+    seen = _taken(logs, None, **{'hybrid-memory-check': 'off'})
+    check('memory-limit-known' not in seen, seen)
+
+
+def check_off_at_destination(logs):
+    _taken(logs, {'hybrid-memory-check': 'off'})
+
+
+def _group(limit):
+    group = Cgroup(limit)
+    if not group.path:
+        print('# no control group of our own: not tested')
+    return group
+
+
+def cgroup_limit(logs):
+    """
+    The harness's own network namespaces hide /sys/fs/cgroup; the limit holds
+    all the same.
+    """
+    group = _group(100 * MIB)
+    if not group.path:
+        return
+    try:
+        with booted(logs, IDLE) as pair:
+            group.take(pair.dst)
+            _memory_refused(end(pair))
+            pair.renew_destination()
+            equal(end(pair)[0], 'completed', 'the second migration')
+            audit(pair, 'dst')
+    finally:
+        group.close()
+
+
+#: Neither this process nor the first one sees a control group.
+HIDING = '''#!/bin/sh
+case "$*" in *-incoming*) ;; *) exec {qemu} "$@";; esac
+exec unshare --mount --pid --fork --kill-child --mount-proc {qemu} "$@"
+'''
+
+
+def cgroup_hidden(logs):
+    """A limit that nobody can see is told: once, and with what to do."""
+    with asleep(logs) as pair:
+        name = os.path.join(pair.run.folder, 'hiding')
+        with open(name, 'w', encoding='ascii') as out:
+            out.write(HIDING.format(qemu=paths.built('qemu')))
+        os.chmod(name, stat.S_IRWXU)
+        pair.binaries['dst'] = name
+        pair.renew_destination()
+        status, _src, dst, error = end(pair)
+        equal(status, 'completed', f'ended ({error}) as')
+        equal(dst['memory-limit-known'], False, 'limits are known')
+        log = pair.dst.output()
+        equal(log.count('cannot be read'), 1, f'warnings in: {log}')
+        check('/sys/fs/cgroup' in log, log)
+
+
+def balloon(logs):
+    """What the balloon has taken is not needed: the limit leaves room."""
+    group = _group(200 * MIB)
+    if not group.path:
+        return
+    mem = 512
+    try:
+        path = os.path.join(paths.BUILD, f'balloon-{os.getpid()}')
+        with asleep(logs, f'{mem}M', ('-device', 'virtio-balloon-pci,addr=9,'
+                                      'vectors=0'),
+                    src_extra=('-qtest', f'unix:{path},server=on,wait=off',
+                               '-qtest-log', '/dev/null')) as pair:
+            group.take(pair.dst)
+            _memory_refused(end(pair))
+            # The guest takes back by itself what it was not asked for
+            inflate(path, 448 * MIB)
+            pair.renew_destination()
+            group.take(pair.dst)
+            _memory_refused(end(pair))
+            pair.src.qmp('balloon', {'value': (mem - 448) * MIB})
+            equal(pair.src.qmp('query-balloon')['actual'], 64 * MIB, 'actual')
+            pair.renew_destination()
+            group.take(pair.dst)
+            status, src, _dst, error = end(pair)
+            equal(status, 'completed', f'ended ({error}) as')
+            check(src['memory-needed'] < 120 * MIB, src)
+    finally:
+        group.close()
+
+
+def _huge(size, more=''):
+    return ('-object', f'memory-backend-memfd,id=ram,size={size}M,hugetlb=on,'
+            f'hugetlbsize=2M,{more}', '-machine', 'memory-backend=ram')
+
+
+def huge_pool_shared(logs):
+    """Two that come in at once do not count on the same huge pages."""
+    with huge_pages(100) as there:
+        if not there:
+            print('# no huge pages: not tested')
+            return
+        # What the sources hold is theirs already
+        with asleep(logs, '64M', src_extra=_huge(64, 'prealloc=on'),
+                    dst_extra=_huge(64, 'reserve=off'),
+                    pairs=2) as (one, two):
+            first = Migration(one, {'events': True, 'postcopy-ram': True,
+                                    'hybrid': True,
+                                    'pause-before-switchover': True},
+                              parameters={'max-bandwidth': 1 << 16})
+            first.start()
+            check(first.wait_phase('rounds'), 'the first was not taken')
+            _memory_refused(end(two), 'huge pages of 2048 KiB')
+            one.src.set_parameters({'max-bandwidth': 0})
+            check(first.wait_status('src', 'pre-switchover'), 'no switchover')
+            one.src.qmp('migrate-continue', {'state': 'pre-switchover'})
+            equal(first.wait_end(), 'completed', 'the first')
+
+
+def huge_reserved(logs):
+    """What the kernel has set aside is there, however full the pool is."""
+    with huge_pages(64) as there:
+        if not there:
+            print('# no huge pages: not tested')
+            return
+        with asleep(logs, '64M', _huge(64, 'reserve=on')) as pair:
+            status, _src, _dst, error = end(pair)
+            equal(status, 'completed', f'ended ({error}) as')
+
+
+def _on_tmpfs(logs, size, share):
+    with asleep(logs) as pair, tmpfs(pair.run, size) as small:
+        for side, folder in (('src', '/dev/shm'), ('dst', small)):
+            pair.extra[side] += [
+                '-object', f'memory-backend-file,id=ram,size=64M,mem-path='
+                f'{folder},share={share}', '-machine', 'memory-backend=ram']
+        pair.src.stop()
+        pair.src = pair._guest('src')
+        pair.src.start()
+        pair.renew_destination()
+        result = end(pair)
+        pair.dst.stop()
+        return result
+
+
+def tmpfs_too_small(logs):
+    """A file system with a size has room, too, or not."""
+    _memory_refused(_on_tmpfs(logs, '32m', 'on'), 'space in the file system')
+
+
+def tmpfs_large_enough(logs):
+    equal(_on_tmpfs(logs, '80m', 'on')[0], 'completed', 'ended as')
+
+
+def tmpfs_private(logs):
+    """A page of private memory takes the file's page beside its own."""
+    _memory_refused(_on_tmpfs(logs, '32m', 'off'), 'space in the file system')
+
+
+def _claim_of(guest):
+    """The file that this QEMU holds open in the ledger, or None."""
+    folder = f'/proc/{guest.machine.get_pid()}/fd'
+    for name in os.listdir(folder):
+        with contextlib.suppress(OSError):
+            path = os.readlink(os.path.join(folder, name))
+            if path.startswith(LEDGER) and '/claim-' in path:
+                return path
+    return None
+
+
+def ledger_claims(logs):
+    """What is to come is noted, and nothing is left of it."""
+    with asleep(logs) as pair:
+        claims = []
+
+        def look(migration):
+            migration.when(lambda: claims.append(_claim_of(pair.dst)), 'src',
+                           'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
+        status, _src, _dst, error = end(pair, before=look)
+        equal(status, 'completed', f'ended ({error}) as')
+        check(claims and claims[0], 'nothing was claimed')
+        equal(_claim_of(pair.dst), None, 'left behind')
+        check('cannot note' not in pair.dst.output(), pair.dst.output())
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    virtio_mem_empty, virtio_mem_requested, overcommit_at_destination,
+    overcommit_at_source, check_off_at_source, check_off_at_destination,
+    cgroup_limit, cgroup_hidden, balloon, huge_pool_shared, huge_reserved,
+    tmpfs_too_small, tmpfs_large_enough, tmpfs_private, ledger_claims)}

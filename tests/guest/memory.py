@@ -1,0 +1,166 @@
+"""For the cases of the memory check: guests that never boot, and their hosts.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import glob
+import os
+import socket
+import subprocess
+import time
+
+from hybridmig import paths
+from hybridmig.guest import GuestConfig
+from hybridmig.migrate import Migration
+from hybridmig.pair import Pair
+from hybridmig.runs import Run, command
+
+MIB = 1 << 20
+LEDGER = '/dev/shm/qemu-hybrid'
+POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB/'
+
+
+def _asleep(run, mem, extra, dst_extra, src_extra):
+    config = GuestConfig(mem=mem, extra=['-S', *extra])
+    pair = Pair(run, paths.built('qemu'), config=config, src_extra=src_extra,
+                dst_extra=dst_extra)
+    pair.src.start()
+    pair.dst.start(incoming=True)
+    return pair
+
+
+@contextlib.contextmanager
+def asleep(logs, mem='64M', extra=(), dst_extra=(), src_extra=(), pairs=1):
+    """
+    A pair (or a list of several) whose guest has not begun: it has touched
+    next to nothing.
+    """
+    with Run(logs=logs) as run:
+        try:
+            made = [_asleep(run, mem, extra, dst_extra, src_extra)
+                    for _ in range(pairs)]
+            yield made if pairs > 1 else made[0]
+        except BaseException:
+            run.keep()
+            raise
+
+
+def end(pair, dst=None, before=None, **parameters):
+    """
+    Migrate: how it ended, its "hybrid" object and the destination's, the
+    error.  dst: parameters set there, the others at the source.
+    """
+    migration = Migration(pair, parameters=parameters)
+    pair.dst.set_parameters(dst)
+    seen = {}
+    migration.when(lambda: seen.update(migration.hybrid('dst')), 'src',
+                   'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
+    if before:
+        before(migration)
+    migration.start()
+    status = migration.wait_status('src', 'completed', 'failed').data['status']
+    if status == 'completed':
+        pair.log.wait(lambda: migration.event('dst', 'MIGRATION',
+                                              status='completed'), 30)
+        seen.update(migration.hybrid('dst'))
+    return status, migration.hybrid(), seen, \
+        migration.info().get('error-desc', '')
+
+
+class Cgroup:
+    """A control group of our own with a limit on memory, version 1 or 2."""
+    def __init__(self, limit):
+        self.path = None
+        for top, name in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'),
+                          ('/sys/fs/cgroup', 'memory.max')):
+            path = os.path.join(top, f'hybrid-test-{os.getpid()}')
+            with contextlib.suppress(OSError):
+                os.mkdir(path)
+                self.path = path
+                self._write(name, limit)
+                return
+            self.close()
+
+    def _write(self, name, value):
+        with open(os.path.join(self.path, name), 'w', encoding='ascii') as out:
+            out.write(str(value))
+
+    def take(self, guest):
+        """From now on what that QEMU touches counts here."""
+        for pid in tree(guest.machine.get_pid()):
+            self._write('cgroup.procs', pid)
+
+    def close(self):
+        end_at = time.monotonic() + 10
+        while self.path and os.path.isdir(self.path):
+            try:
+                os.rmdir(self.path)
+            except OSError:
+                if time.monotonic() > end_at:
+                    raise
+                time.sleep(0.05)
+        self.path = None
+
+
+def tree(pid):
+    """The process, and those that it has started."""
+    found = [pid]
+    for path in glob.glob(f'/proc/{pid}/task/*/children'):
+        with contextlib.suppress(OSError), open(path, encoding='ascii') as f:
+            for child in f.read().split():
+                found += tree(int(child))
+    return found
+
+
+@contextlib.contextmanager
+def huge_pages(count):
+    """So many free huge pages of 2 MiB; None if the host has not as many."""
+    def read(name):
+        with open(POOL + name, encoding='ascii') as f:
+            return int(f.read())
+
+    def write(value):
+        with open(POOL + 'nr_hugepages', 'w', encoding='ascii') as f:
+            f.write(str(value))
+    if not os.path.isdir(POOL):
+        yield False
+        return
+    before = read('nr_hugepages')
+    write(before + count - min(count, read('free_hugepages')))
+    try:
+        yield read('free_hugepages') == count
+    finally:
+        write(before)
+
+
+@contextlib.contextmanager
+def tmpfs(run, size):
+    """A file system in memory with a size."""
+    folder = os.path.join(run.folder, f'tmpfs-{size}')
+    os.mkdir(folder)
+    command('mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(['umount', '-l', folder], check=False)
+
+
+def inflate(path, taken):
+    """
+    As the guest's driver does it: the balloon of device 9 on a "pc" machine
+    has taken so many bytes.  path: QEMU's -qtest socket.
+    """
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        lines = sock.makefile('rw', encoding='ascii')
+
+        def ask(text):
+            lines.write(text + '\n')
+            lines.flush()
+            return lines.readline()
+        config = 0x80000000 | 9 << 11
+        for register, value in ((0x10, 0xc000), (0x04, 0x0003)):
+            ask(f'outl 0xcf8 {config | register:#x}')
+            ask(f'outl 0xcfc {value:#x}')
+        # behind the header of a device without MSI-X: num_pages, actual
+        ask(f'outl {0xc000 + 20 + 4:#x} {taken >> 12:#x}')
