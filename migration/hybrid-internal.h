@@ -41,6 +41,7 @@ typedef struct HybridSrc {
     bool peer_loaded;
     bool rp_ended;
     bool timed_out;
+    bool deciding;              /* the package, then GRANT or ABORT */
     uint32_t flags;             /* HYBRID_FLAG_*, what both sides know */
 
     /* the stop's parts; migration thread */

@@ -236,6 +236,13 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
                              migration_transferred_bytes() -
                              h->rounds_start_bytes,
                              qatomic_read(&s->start_postcopy));
+    if (!h->agreed && !runstate_is_live(runstate_get())) {
+        /*
+         * An unpatched destination runs after postcopy what stood still
+         * here; and nothing is dirtied, so the round ends as precopy.
+         */
+        cut = HYBRID_REASON_NONE;
+    }
     scan_ended = hybrid_src_scan_ended();
     if (hybrid_src_held_back(s, can_switchover, now_us, scan_ended)) {
         return HYBRID_TICK_ITERATE;

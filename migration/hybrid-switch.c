@@ -304,6 +304,9 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     bool granted, send;
 
     h->saved_us = hybrid_now_us();
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->deciding = true;
+    }
     bql_unlock();
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
@@ -339,6 +342,10 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
         }
         hybrid_src_send(s, HYBRID_MSG_ABORT);
         hybrid_src_back_error(s, errp);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->deciding = false;
+        qemu_cond_broadcast(&h->cond);
     }
     hybrid_src_disarm();
     bql_lock();
@@ -485,11 +492,20 @@ static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
 
 bool hybrid_src_cancel(MigrationState *s)
 {
+    return hybrid_src_cancel_because(s, NULL);
+}
+
+bool hybrid_src_cancel_because(MigrationState *s, const Error *why)
+{
     bool waits = false;
 
     /* If it is over, upstream's answer is success */
     if (migration_is_running() && !hybrid_src_cancel_handoff(s, &waits)) {
         return false;
+    }
+    if (why) {
+        /* Before the errors that the cancel itself will bring */
+        migrate_set_error(s, why);
     }
     if (!waits) {
         migration_cancel();
@@ -497,6 +513,21 @@ bool hybrid_src_cancel(MigrationState *s)
         qmp_cancel_vcpu_dirty_limit(false, -1, NULL);
     }
     return true;
+}
+
+void hybrid_src_quit(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    int64_t deadline_us = hybrid_now_us() + HYBRID_ABORT_PATIENCE_US;
+
+    if (!h->active || !migration_is_running()) {
+        return;
+    }
+    hybrid_src_cancel(s);
+    QEMU_LOCK_GUARD(&h->lock);
+    while (h->deciding && hybrid_now_us() < deadline_us) {
+        hybrid_src_wait(100);
+    }
 }
 
 void hybrid_src_done(MigrationState *s)

@@ -132,6 +132,15 @@ void hybrid_src_recover(MigrationState *s);
  */
 bool hybrid_src_cancel(MigrationState *s);
 
+/* The same for whatever else cancels, with the reason for it */
+bool hybrid_src_cancel_because(MigrationState *s, const Error *why);
+
+/*
+ * QEMU ends, and with it a guest that is still ours.  The destination is told
+ * so; a GRANT that is decided gets out.  Bounded.  BQL held.
+ */
+void hybrid_src_quit(MigrationState *s);
+
 /* Source is free of the guest, or the migration ended otherwise */
 void hybrid_src_done(MigrationState *s);
 

@@ -11,6 +11,7 @@ import traceback
 
 import cases_bitmap
 import cases_channel
+import cases_commands
 import cases_discard
 import cases_disk
 import cases_end
@@ -26,6 +27,7 @@ import cases_owner
 import cases_peer
 import cases_push
 import cases_relay
+import cases_runstate
 import cases_stream
 import cases_switch
 import cases_work
@@ -72,6 +74,7 @@ def main():
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
              **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
+             **cases_runstate.CASES, **cases_commands.CASES,
              **cases_errors.CASES, **cases_need.CASES,
              **cases_memory.CASES, **cases_lost.CASES,
              **cases_relay.CASES}
