@@ -191,7 +191,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         hybrid_msg_put_be64(&out, h->memory.needed);
         hybrid_msg_put_be64(&out, h->memory.available);
         hybrid_msg_put_be32(&out, h->flags);
-        hybrid_msg_put_be64(&out, ram_pagesize_summary());
+        hybrid_page_sizes_put(&out);
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }

@@ -170,6 +170,13 @@ int hybrid_dst_drop_untouched(void);
 /* The migration is over: huge pages as before */
 void hybrid_dst_discards_end(void);
 
+/*
+ * hybrid-pages.c: puts the page sizes of this side's blocks into READY, or
+ * compares the peer's.  False: @errp names a block that has other pages there.
+ */
+void hybrid_page_sizes_put(HybridMessage *m);
+bool hybrid_page_sizes_same(HybridMessage *m, Error **errp);
+
 /* hybrid-load.c: can post-copy place pages in each block of memory? */
 bool hybrid_load_possible(Error **errp);
 

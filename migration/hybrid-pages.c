@@ -1,10 +1,11 @@
 /*
- * Hybrid live migration: which pages were sent, and why.
+ * Hybrid live migration: which pages were sent, and why; how large they are.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "hybrid-internal.h"
+#include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "qemu/bitops.h"
 #include "qemu/rcu.h"
@@ -89,4 +90,73 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
     } else if (h->times.package_us >= 0) {
         stat64_add(&h->pages_pushed, 1);
     }
+}
+
+/* ---- page sizes ---- */
+
+static int hybrid_page_sizes_find(RAMBlock *rb, void *opaque)
+{
+    GPtrArray *huge = opaque;
+
+    if (qemu_ram_pagesize(rb) != qemu_target_page_size()) {
+        g_ptr_array_add(huge, rb);
+    }
+    return 0;
+}
+
+void hybrid_page_sizes_put(HybridMessage *m)
+{
+    g_autoptr(GPtrArray) huge = g_ptr_array_new();
+
+    RCU_READ_LOCK_GUARD();
+    foreach_not_ignored_block(hybrid_page_sizes_find, huge);
+    if (huge->len > HYBRID_SIZED_BLOCKS) {
+        return;                 /* no guest has so many: not told */
+    }
+    hybrid_msg_put_be16(m, huge->len);
+    for (guint i = 0; i < huge->len; i++) {
+        RAMBlock *rb = g_ptr_array_index(huge, i);
+
+        hybrid_msg_put_be64(m, qemu_ram_pagesize(rb));
+        hybrid_msg_put_text(m, rb->idstr);
+    }
+}
+
+typedef struct HybridPageSizes {
+    GHashTable *theirs;         /* name -> size */
+    Error **errp;
+} HybridPageSizes;
+
+static int hybrid_page_sizes_compare(RAMBlock *rb, void *opaque)
+{
+    HybridPageSizes *sizes = opaque;
+    size_t *found = g_hash_table_lookup(sizes->theirs, rb->idstr);
+    size_t here = qemu_ram_pagesize(rb);
+    size_t there = found ? *found : qemu_target_page_size();
+
+    if (here != there) {
+        error_setg(sizes->errp, "Memory block '%s' has pages of %zu KiB at the "
+                   "source and of %zu KiB at the destination: post-copy needs "
+                   "the same", rb->idstr, here / 1024, there / 1024);
+    }
+    return here != there;
+}
+
+bool hybrid_page_sizes_same(HybridMessage *m, Error **errp)
+{
+    g_autoptr(GHashTable) theirs = g_hash_table_new_full(g_str_hash,
+                                                         g_str_equal, g_free,
+                                                         g_free);
+    HybridPageSizes sizes = { theirs, errp };
+    unsigned n = hybrid_msg_get_be16(m);
+
+    while (n-- && !m->overrun) {
+        size_t size = hybrid_msg_get_be64(m);
+        char *name = hybrid_msg_get_text(m);
+
+        g_hash_table_insert(theirs, name, g_memdup2(&size, sizeof(size)));
+    }
+    RCU_READ_LOCK_GUARD();
+    return m->overrun ||        /* an error of its own */
+           !foreach_not_ignored_block(hybrid_page_sizes_compare, &sizes);
 }

@@ -376,34 +376,6 @@ static void hybrid_src_stats(HybridMessage *m)
     }
 }
 
-static char *hybrid_page_sizes(uint64_t sizes)
-{
-    GString *text = g_string_new(NULL);
-
-    for (; sizes; sizes &= sizes - 1) {
-        g_string_append_printf(text, "%s%llu KiB", text->len ? " and " : "",
-                               (1ull << ctz64(sizes)) / 1024);
-    }
-    return g_string_free(text, false);
-}
-
-/*
- * The destination is ready, but it can only replace whole pages of its own:
- * ADVISE would break the stream there.  @sizes: their sum, as there.
- */
-static bool hybrid_src_same_pages(uint64_t sizes, Error **errp)
-{
-    g_autofree char *here = hybrid_page_sizes(ram_pagesize_summary());
-    g_autofree char *there = hybrid_page_sizes(sizes);
-
-    if (sizes == ram_pagesize_summary()) {
-        return true;
-    }
-    error_setg(errp, "Guest memory has pages of %s at the source and of %s at "
-               "the destination: post-copy needs the same", here, there);
-    return false;
-}
-
 static void hybrid_src_ready(HybridMessage *m, Error **errp)
 {
     HybridSrc *h = &hybrid_src;
@@ -413,8 +385,7 @@ static void hybrid_src_ready(HybridMessage *m, Error **errp)
     if (hybrid_msg_left(m)) {
         h->flags = hybrid_msg_get_be32(m) & HYBRID_FLAGS;
     }
-    if (hybrid_msg_left(m) &&
-        !hybrid_src_same_pages(hybrid_msg_get_be64(m), errp)) {
+    if (hybrid_msg_left(m) && !hybrid_page_sizes_same(m, errp)) {
         return;                 /* which ends the return path */
     }
     hybrid_src_step(HANDOFF_EV_PEER_READY);

@@ -25,8 +25,9 @@
  *             be64 bytes of that part, be16 length, name
  *   READY     be64 bytes needed, be64 bytes available, be32 flags: those of
  *             the offered ones that the destination takes (missing: none),
- *             be64 the page sizes of its blocks of memory, or-ed together, as
- *             in ADVISE (missing: not told)
+ *             be16 number of blocks of its memory that have larger pages than
+ *             the target's, for each be64 their size, be16 length, name
+ *             (all missing: not told)
  *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
  *             memory), be16 length, text (UTF-8, no terminator)
  *   LOADED    no body
@@ -89,6 +90,9 @@
 
 /* Blocks that SETTINGS names at most: each is 10 bytes and its name */
 #define HYBRID_NEED_BLOCKS  100
+
+/* Blocks that READY names at most */
+#define HYBRID_SIZED_BLOCKS 100
 
 /* No vCPU waits, or it is not known which: a device, or QEMU itself */
 #define HYBRID_NO_VCPU      UINT32_MAX

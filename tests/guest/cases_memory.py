@@ -174,12 +174,22 @@ def _sizes_differ(src, dst):
         with KINDS[src]() as ours, KINDS[dst]() as theirs:
             ours['dst_extra'] = theirs['dst_extra']
             with booted(logs, IDLE, mem=MEM, **ours) as pair:
-                refused(pair, ' 4 KiB at the ' +
+                refused(pair, "'m'", ' 4 KiB at the ' +
                         ('source' if src == 'private' else 'destination'),
                         ' 2048 KiB at the ' +
                         ('destination' if src == 'private' else 'source'))
                 audit(pair, 'src')
     return run
+
+
+def sizes_swapped(logs):
+    """The same sizes of pages in all, but each block has another one."""
+    nodes = [(f'{HUGE},share=on', '80M'), ('memory-backend-ram', '80M')]
+    with _nodes(*nodes)() as ours, _nodes(*nodes[::-1])() as theirs:
+        ours['dst_extra'] = theirs['dst_extra']
+        with booted(logs, IDLE, mem=MEM, **ours) as pair:
+            refused(pair, "'m", ' 2048 KiB at the ', ' 4 KiB at the ')
+            audit(pair, 'src')
 
 
 def read_only(logs):
@@ -233,6 +243,7 @@ CASES = {
        for kind in KINDS for end in ENDS},
     'memory-huge-at-source': _sizes_differ('huge', 'private'),
     'memory-huge-at-destination': _sizes_differ('private', 'huge'),
+    'memory-sizes-swapped': sizes_swapped,
     'memory-read-only': read_only,
     'memory-giant': giant,
 }
