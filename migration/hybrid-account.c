@@ -100,6 +100,29 @@ void hybrid_account_add(GArray *accounts, const HybridBlockUse *use)
     add_to(accounts, &a, use);
 }
 
+void hybrid_account_balloon(GArray *accounts, uint64_t bytes)
+{
+    double total = 0;
+
+    for (guint i = 0; i < accounts->len; i++) {
+        HybridAccount *a = &g_array_index(accounts, HybridAccount, i);
+
+        if (a->purse == HYBRID_PURSE_MEMORY) {
+            total = (double)a->needed + a->held;
+        }
+    }
+    for (guint i = 0; i < accounts->len && total; i++) {
+        HybridAccount *a = &g_array_index(accounts, HybridAccount, i);
+        double share = ((double)a->needed + a->held) / total * bytes;
+        uint64_t less = share < a->needed ? share : a->needed;
+
+        if (a->purse != HYBRID_PURSE_HUGE) {
+            a->needed -= less;
+            a->claim -= MIN(a->claim, less);
+        }
+    }
+}
+
 static void append_nodes(GString *text, uint64_t nodes)
 {
     const char *before = "";

@@ -51,6 +51,12 @@ uint64_t hybrid_account_need(const HybridBlockUse *use);
 /* Adds a block to @accounts (of HybridAccount), which grows as needed */
 void hybrid_account_add(GArray *accounts, const HybridBlockUse *use);
 
+/*
+ * The balloon has taken @bytes.  Nobody knows of which blocks: each kind of
+ * ordinary memory is taken to have lost its share.  Huge pages have lost none.
+ */
+void hybrid_account_balloon(GArray *accounts, uint64_t bytes);
+
 /* What the block's pages are taken from, as hybrid_account_add() finds it */
 bool hybrid_account_concerns(const HybridAccount *account,
                              const HybridBlockUse *use);

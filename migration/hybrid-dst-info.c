@@ -22,7 +22,8 @@ static void hybrid_dst_count(uint64_t pages)
     uint64_t before = stat64_get(&h->received);
 
     stat64_add(&h->received, pages);
-    if (before / HYBRID_LEDGER_STEP ==
+    /* With the first page, too: ADVISE has given back what there was */
+    if (before && before / HYBRID_LEDGER_STEP ==
         (before + pages) / HYBRID_LEDGER_STEP) {
         return;
     }

@@ -116,7 +116,7 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
     if (!hybrid_host_reserve(need, overcommit, &h->memory, &h->ledger, errp)) {
         return false;
     }
-    h->ledger_base = h->memory.needed + hybrid_host_rss();
+    h->ledger_base = h->memory.ordinary + hybrid_host_rss();
     return true;
 }
 

@@ -98,6 +98,9 @@ static void hybrid_need_sum(HybridNeed *need)
     WITH_RCU_READ_LOCK_GUARD() {
         foreach_not_ignored_block(hybrid_need_block, need);
     }
+    if (need->told && !hybrid_host_locks()) {
+        hybrid_account_balloon(need->accounts, need->told->ballooned);
+    }
     for (guint i = 0; i < need->accounts->len; i++) {
         HybridAccount *a = &g_array_index(need->accounts, HybridAccount, i);
 
@@ -109,10 +112,6 @@ static void hybrid_need_sum(HybridNeed *need)
             need->memory.resident_bytes = a->held - MIN(a->held, more);
             need->memory.guest_bytes = a->needed + a->held;
         }
-    }
-    if (need->told && !hybrid_host_locks()) {
-        need->memory.guest_bytes -= MIN(need->memory.guest_bytes,
-                                        need->told->ballooned);
     }
 }
 
@@ -480,9 +479,10 @@ bool hybrid_host_reserve(const HybridToldNeed *told, uint32_t overcommit,
     bool ok = true;
 
     hybrid_need_sum(&need);
+    answer->ordinary = hybrid_reserve_needed(&need.memory);
     *ledger = hybrid_open_ledger(&problem);
     if (mode == MIGRATION_HYBRID_MEMORY_CHECK_OFF) {
-        answer->needed = hybrid_reserve_needed(&need.memory);
+        answer->needed = answer->ordinary;
     } else {
         ok = hybrid_check(&need, *ledger, overcommit, answer, &err);
         answer->checked = true;

@@ -13,6 +13,7 @@
 /* What was found, accepted or refused */
 typedef struct HybridHostAnswer {
     uint64_t needed;            /* bytes */
+    uint64_t ordinary;          /* the same, of the host's memory */
     uint64_t available;         /* bytes, allowance for over-commit included */
     bool checked;
     bool limits_known;

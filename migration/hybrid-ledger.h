@@ -50,7 +50,7 @@
 #define HYBRID_LEDGER_DEFAULT_DIR "/dev/shm/qemu-hybrid"
 
 /* The longest time that hybrid_ledger_lock() waits */
-#define HYBRID_LEDGER_PATIENCE_MS 2000
+#define HYBRID_LEDGER_PATIENCE_MS 1000
 
 typedef struct HybridLedger HybridLedger;
 

@@ -154,11 +154,43 @@ static void test_mixed(void)
     g_assert_cmpuint(purse(a, HYBRID_PURSE_HUGE, 2, false), ==, 80);
 }
 
+static void test_balloon(void)
+{
+    HybridBlockUse uses[] = {
+        { .length = 60 * MIB }, { .length = 20 * MIB, .nodes = 1 },
+        { .length = 20 * MIB, .shared = true, .device = 9 },
+        { .length = 80 * MIB, .huge_size = HUGE },
+    };
+    static const struct {
+        uint64_t taken, memory, node, files;
+    } cases[] = {
+        { 0, 100, 20, 20 }, { 50 * MIB, 50, 10, 10 }, { 100 * MIB, 0, 0, 0 },
+        { UINT64_MAX, 0, 0, 0 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GArray) a = g_array_new(false, true, sizeof(HybridAccount));
+
+        for (unsigned n = 0; n < G_N_ELEMENTS(uses); n++) {
+            hybrid_account_add(a, &uses[n]);
+        }
+        hybrid_account_balloon(a, cases[i].taken);
+        g_assert_cmpuint(purse(a, HYBRID_PURSE_MEMORY, 0, false), ==,
+                         cases[i].memory);
+        g_assert_cmpuint(purse(a, HYBRID_PURSE_NODES, 1, true), ==,
+                         cases[i].node);
+        g_assert_cmpuint(purse(a, HYBRID_PURSE_FILES, 0, false), ==,
+                         cases[i].files);
+        g_assert_cmpuint(purse(a, HYBRID_PURSE_HUGE, 0, false), ==, 80);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hybrid/account/rows", test_rows);
     g_test_add_func("/hybrid/account/names", test_names);
     g_test_add_func("/hybrid/account/mixed", test_mixed);
+    g_test_add_func("/hybrid/account/balloon", test_balloon);
     return g_test_run();
 }
