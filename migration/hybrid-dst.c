@@ -24,12 +24,16 @@
 #include "hybrid-dst.h"
 #include "hybrid-point.h"
 
+/* How often RUNNING is said again until the end */
+#define HYBRID_ENDING_MS 500
+
 HybridDst hybrid_dst;
 
 static void __attribute__((__constructor__)) hybrid_dst_construct(void)
 {
     qemu_mutex_init(&hybrid_dst.lock);
     qemu_event_init(&hybrid_dst.started_event, false);
+    qemu_sem_init(&hybrid_dst.ending_done, 0);
     hybrid_dst.running_us = -1;
 }
 
@@ -436,6 +440,37 @@ static bool hybrid_dst_lost(void)
     return hybrid_dst.state == HANDOFF_DST_GONE;
 }
 
+/*
+ * All is here, but until the source hears so the memory may have to be
+ * locked, which takes its time, and the main loop may be busy.  RUNNING, said
+ * again, is a sign of life that every source knows.
+ */
+static void *hybrid_dst_ending(void *opaque)
+{
+    HybridDst *h = &hybrid_dst;
+
+    while (qemu_sem_timedwait(&h->ending_done, HYBRID_ENDING_MS)) {
+        bool running;
+
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            running = h->running_said;
+        }
+        hybrid_dst_say_running(opaque, running);
+    }
+    return NULL;
+}
+
+static void hybrid_dst_ending_join(void)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (h->ending_runs) {
+        qemu_sem_post(&h->ending_done);
+        qemu_thread_join(&h->ending);
+        h->ending_runs = false;
+    }
+}
+
 void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
 {
     HybridDst *h = &hybrid_dst;
@@ -447,6 +482,9 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
     if (load_res >= 0) {
         /* The source ends the stream only after it has said GRANT */
         qemu_event_wait(&h->started_event);
+        h->ending_runs = true;
+        qemu_thread_create(&h->ending, "mig/dst/ending", hybrid_dst_ending,
+                           mis, QEMU_THREAD_JOINABLE);
     } else if (hybrid_dst_lost()) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             g_clear_pointer(&h->ledger, hybrid_ledger_close);
@@ -462,6 +500,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     if (!h->agreed) {
         return;
     }
+    hybrid_dst_ending_join();
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (h->state == HANDOFF_DST_RUNNING) {
             hybrid_dst_step(HANDOFF_EV_STREAM_END);

@@ -24,6 +24,9 @@ typedef struct HybridDst {
     bool running_said;          /* RUNNING with vCPUs running was sent */
     QEMUBHFunc *start;
     QemuEvent started_event;
+    QemuThread ending;          /* says RUNNING until all is cleaned up */
+    QemuSemaphore ending_done;
+    bool ending_runs;
     HybridHostAnswer memory;
     char *refusal;
     HybridLedger *ledger;       /* under lock */

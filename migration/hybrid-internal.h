@@ -41,6 +41,7 @@ typedef struct HybridSrc {
     bool peer_loaded;
     bool rp_ended;
     bool timed_out;
+    int64_t heard_us;           /* the last message of the destination */
     bool deciding;              /* the package, then GRANT or ABORT */
     uint32_t flags;             /* HYBRID_FLAG_*, what both sides know */
 
@@ -66,6 +67,7 @@ typedef struct HybridSrc {
     QemuThread watchdog;
     bool watchdog_running;
     int64_t deadline_us;        /* 0: disarmed, the thread ends */
+    int end_fd;                 /* waits for SHUT on this socket, or -1 */
 
     /* rounds: migration thread (appends under lock) */
     MigrationHybridPhase phase;

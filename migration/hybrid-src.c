@@ -347,6 +347,10 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
         started.after_grant_us = hybrid_msg_get_be64(m);
     }
 
+    if (h->state == HANDOFF_SRC_RUNNING &&
+        (!vcpus_run || h->times.running_seen)) {
+        return;                 /* a sign of life, no news */
+    }
     hybrid_src_step(HANDOFF_EV_PEER_RUNNING);
     if (vcpus_run && !h->times.running_seen) {
         hybrid_times_started(&h->times, &h->rtt, &started, now_us);
@@ -411,6 +415,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
         if (!hybrid_src_gate(hybrid_from_dst(kind), errp)) {
             goto out;
         }
+        h->heard_us = hybrid_now_us();
         switch (kind) {
         case HYBRID_MSG_READY:
             hybrid_src_ready(&m, errp);

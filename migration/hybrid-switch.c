@@ -25,10 +25,14 @@
 #include "savevm.h"
 #include "hybrid/trace.h"
 #include "hybrid-params.h"
+#include "hybrid-tcp.h"
 #include "hybrid-point.h"
 
 /* What a cancel leaves to ABORT to get into the socket, on a stuck link */
 #define HYBRID_ABORT_PATIENCE_US 500000
+
+/* How often to see whether a destination that is waited for is heard */
+#define HYBRID_HEARS_STEP_US 200000
 
 /* ---- the time-out ---- */
 
@@ -37,6 +41,27 @@ static uint64_t hybrid_src_patience_ms(void)
 {
     return migrate_hybrid_handoff_timeout() +
            (hybrid_src.completing ? migrate_downtime_limit() : 0);
+}
+
+/* As long may the destination be silent when it has been given the guest */
+static int64_t hybrid_src_end_patience_us(void)
+{
+    return migrate_hybrid_handoff_timeout() * 1000ll;
+}
+
+/*
+ * Behind GRANT: the destination need not have said all yet, it may lock its
+ * memory or be busy.  As long as it, or at least its host, is heard, it is
+ * not lost.  Lock held.
+ */
+static bool hybrid_src_hears_peer(void)
+{
+    HybridSrc *h = &hybrid_src;
+    int64_t patience_us = hybrid_src_end_patience_us();
+    int64_t silent_us = hybrid_tcp_silent_us(h->end_fd);
+
+    return hybrid_now_us() - h->heard_us < patience_us ||
+           (silent_us >= 0 && silent_us < patience_us);
 }
 
 static void hybrid_src_timeout_error(Error **errp)
@@ -65,6 +90,9 @@ static void *hybrid_src_watchdog(void *opaque)
 
             if (left_us > 0) {
                 hybrid_src_wait(left_us / 1000 + 1);
+            } else if (h->state == HANDOFF_SRC_RUNNING &&
+                       hybrid_src_hears_peer()) {
+                h->deadline_us = hybrid_now_us() + HYBRID_HEARS_STEP_US;
             } else if (hybrid_src_step(HANDOFF_EV_TIMEOUT)) {
                 /* Back; the link may work, so give ABORT a moment */
                 h->timed_out = true;
@@ -381,17 +409,18 @@ bool hybrid_src_gave_guest(void)
 int hybrid_src_wait_running(MigrationState *s)
 {
     HybridSrc *h = &hybrid_src;
-    int64_t deadline_us = hybrid_now_us() +
-                          migrate_hybrid_handoff_timeout() * 1000ll;
+    int64_t deadline_us = hybrid_now_us() + hybrid_src_end_patience_us();
 
     hybrid_point("src-awaits-RUNNING");
     QEMU_LOCK_GUARD(&h->lock);
+    h->end_fd = hybrid_flow_socket(s->to_dst_file);
+    hybrid_tcp_probe(h->end_fd);
     while (h->state == HANDOFF_SRC_GRANTED) {
         if (!hybrid_src_stream_ok(s)) {
             return -EIO;
         }
         /* A link that is silently dead: better a pause than to wait for TCP */
-        if (hybrid_now_us() >= deadline_us) {
+        if (hybrid_now_us() >= deadline_us && !hybrid_src_hears_peer()) {
             return -ETIMEDOUT;
         }
         hybrid_src_wait(100);
@@ -403,7 +432,7 @@ int hybrid_src_wait_running(MigrationState *s)
      * Until SHUT has come the same holds.  A time-out is refused in this
      * state, so all that the watchdog does is to shut the stream down.
      */
-    hybrid_src_arm(s, migrate_hybrid_handoff_timeout() * 1000);
+    hybrid_src_arm(s, hybrid_src_end_patience_us());
     return 0;
 }
 

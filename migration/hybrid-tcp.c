@@ -17,7 +17,9 @@
  */
 typedef struct KernelTcpInfo {
     uint8_t flags[8];
-    uint32_t to_rcv_ssthresh[15];
+    uint32_t to_last_data_recv[12];
+    uint32_t last_ack_recv_ms;
+    uint32_t to_rcv_ssthresh[2];
     uint32_t rtt_us;            /* smoothed */
     uint32_t to_total_retrans[8];
     uint64_t pacing_rate[2];
@@ -27,6 +29,7 @@ typedef struct KernelTcpInfo {
     uint32_t min_rtt_us;        /* all ones: none yet */
 } KernelTcpInfo;
 
+QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, last_ack_recv_ms) != 56);
 QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, rtt_us) != 68);
 QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, bytes_acked) != 120);
 QEMU_BUILD_BUG_ON(offsetof(KernelTcpInfo, min_rtt_us) != 148);
@@ -51,6 +54,31 @@ bool hybrid_tcp_ask(int fd, HybridTcp *tcp)
     return true;
 }
 
+bool hybrid_tcp_probe(int fd)
+{
+    /* The caller decides when it was silent for too long */
+    const int on = 1, second = 1, probes = 127;
+
+    return fd >= 0 &&
+           !setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &second, sizeof(int)) &&
+           !setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &second,
+                       sizeof(int)) &&
+           !setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(int)) &&
+           !setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int));
+}
+
+int64_t hybrid_tcp_silent_us(int fd)
+{
+    KernelTcpInfo info = {};
+    socklen_t len = sizeof(info);
+
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+        len < endof(KernelTcpInfo, last_ack_recv_ms)) {
+        return -1;
+    }
+    return info.last_ack_recv_ms * 1000ll;
+}
+
 bool hybrid_tcp_clamp(int fd, uint32_t bytes)
 {
     return fd >= 0 && !setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes,
@@ -62,6 +90,16 @@ bool hybrid_tcp_clamp(int fd, uint32_t bytes)
 bool hybrid_tcp_ask(int fd, HybridTcp *tcp)
 {
     return false;
+}
+
+bool hybrid_tcp_probe(int fd)
+{
+    return false;
+}
+
+int64_t hybrid_tcp_silent_us(int fd)
+{
+    return -1;
 }
 
 bool hybrid_tcp_clamp(int fd, uint32_t bytes)

@@ -16,6 +16,12 @@ typedef struct HybridTcp {
 /* False, also for @fd -1, if nothing is known; a UNIX socket knows queued */
 bool hybrid_tcp_ask(int fd, HybridTcp *tcp);
 
+/* Ask each second whether the peer's host is there, when nothing is sent */
+bool hybrid_tcp_probe(int fd);
+
+/* How long nothing was heard of the peer's host, -1: not known, no TCP */
+int64_t hybrid_tcp_silent_us(int fd);
+
 /*
  * Have the peer of @fd keep no more than @bytes in flight and in our receive
  * buffer.  False if that cannot be.

@@ -3,12 +3,17 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
+import os
+import signal
+import threading
 import time
 
 from common import HOT, IDLE, audit, booted, check, equal, freeze
 from disks import Disk
 from hybridmig.migrate import Migration
-from hybridmig.monitor import QmpError
+from hybridmig.monitor import QmpError, QmpLost
+from hybridmig.runs import command
+from proxy import Proxy
 
 
 def _refused(guest, command, arguments=None):
@@ -24,6 +29,14 @@ def _has_status(guest, wanted, timeout=20):
     while guest.status() != wanted and time.monotonic() < end:
         time.sleep(0.05)
     equal(guest.status(), wanted, f'{guest.side} is')
+
+
+def through_proxy(pair, migration, on_message):
+    migration.transport = 'unix'
+    migration.prepare()
+    proxy = Proxy(pair.run, migration.listen()[len('unix:'):], on_message)
+    pair.src.qmp('migrate', {'uri': f'unix:{proxy.path}'})
+    return proxy
 
 
 def in_handoff(pair, migration, action):
@@ -146,7 +159,67 @@ def taken_at_destination_plain(logs):
     _taken_at_destination(logs, IDLE, hybrid=False)
 
 
+def busy_at_the_end(logs):
+    """
+    The destination runs the guest, but its main loop is busy for longer than
+    the time-out: it lives, and nothing is paused. Through a relay, so that
+    only its messages show it.
+    """
+    with booted(logs, IDLE, rate='unlimited') as pair:
+        migration = Migration(pair, parameters={
+            'hybrid-handoff-timeout': 1500})
+        fifo = os.path.join(pair.run.folder, 'fifo')
+        os.mkfifo(fifo)
+        seen = []
+
+        def block():
+            with contextlib.suppress(QmpLost):  # until the other end is open
+                pair.dst.qmp('pmemsave', {'val': 0, 'size': 1,
+                                          'filename': fifo}, timeout=60)
+
+        def on_message(name):
+            seen.append(name)
+            if seen.count('RUNNING') == 1 and name == 'RUNNING':
+                threading.Thread(target=block, daemon=True).start()
+                time.sleep(0.5)
+        through_proxy(pair, migration, on_message)
+        check(pair.log.wait(lambda: 'RUNNING' in seen, 60), 'no RUNNING')
+        time.sleep(5)
+        equal(migration.info()['status'], 'device', 'meanwhile')
+        check('STATS' not in seen, 'the destination was not busy')
+        check(seen.count('RUNNING') > 2, f'no sign of life: {seen}')
+        with open(fifo, 'rb'):
+            equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
+def stopped_behind_grant(logs):
+    """The destination's process stands still; its host says that it is
+    there, so this is no lost link."""
+    with booted(logs, IDLE, rate='unlimited') as pair:
+        migration = Migration(pair, parameters={
+            'hybrid-handoff-timeout': 1000})
+        frozen = threading.Event()
+
+        pids = command('ip', 'netns', 'pids', pair.link.names['dst'])
+
+        def act():
+            for pid in pids.split():        # at once
+                os.kill(int(pid), signal.SIGSTOP)
+            frozen.set()
+        migration.when(act, 'src', 'MIGRATION_HYBRID_PHASE', phase='resume')
+        migration.start()
+        check(frozen.wait(60), 'no GRANT')
+        time.sleep(4)
+        check(migration.info()['status'] in ('device', 'completed'),
+              f'meanwhile {migration.info()["status"]}')
+        freeze(pair, False)
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     disk_taken_time_out, disk_taken_cancel, one_of_two_disks_taken,
     disk_taken_paused_guest, taken_at_destination,
-    taken_at_destination_precopy, taken_at_destination_plain)}
+    taken_at_destination_precopy, taken_at_destination_plain,
+    busy_at_the_end, stopped_behind_grant)}
