@@ -103,14 +103,31 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
     return true;
 }
 
+void hybrid_dst_refuse_with(char *why)
+{
+    g_free(hybrid_dst.unfit);
+    hybrid_dst.unfit = why ?: g_strdup("the stream does not fit this QEMU");
+}
+
 static bool hybrid_dst_reserve(MigrationIncomingState *mis,
-                               uint32_t overcommit,
+                               uint32_t overcommit, uint32_t flags,
                                const HybridToldNeed *need, Error **errp)
 {
     HybridDst *h = &hybrid_dst;
 
+    if (h->unfit) {
+        error_setg(errp, "%s", h->unfit);
+        return false;
+    }
     if (!migrate_postcopy_ram()) {
         error_setg(errp, "capability postcopy-ram is off at the destination");
+        return false;
+    }
+    if (flags & HYBRID_FLAG_FAILED &&
+        !(flags & HYBRID_FLAG_PREEMPT) == migrate_postcopy_preempt()) {
+        error_setg(errp, "capability postcopy-preempt is %s at the "
+                   "destination only",
+                   migrate_postcopy_preempt() ? "on" : "off");
         return false;
     }
     if (!postcopy_ram_supported_by_host(mis, errp) ||
@@ -168,17 +185,19 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
     uint32_t overcommit = hybrid_msg_get_be32(in);
+    uint32_t flags = hybrid_msg_get_be32(in);
     HybridToldNeed need = { 0 };
     HybridMessage out;
     Error *err = NULL;
     bool ok;
 
-    h->flags = hybrid_msg_get_be32(in) & HYBRID_FLAGS;
+    h->flags = flags & HYBRID_FLAGS;
     h->id = hybrid_msg_get_be64(in);
     if (h->flags & HYBRID_FLAG_NEED) {
         hybrid_need_get(in, &need);
     }
-    ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, &need, &err);
+    ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
+                                             &err);
     hybrid_need_free(&need);
     if (in->overrun) {
         return 0;               /* the caller says so */

@@ -29,6 +29,7 @@ typedef struct HybridDst {
     bool ending_runs;
     HybridHostAnswer memory;
     char *refusal;
+    char *unfit;                /* what is wrong with the stream's header */
     HybridLedger *ledger;       /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */
     Stat64 received;            /* target pages */

@@ -54,6 +54,7 @@ typedef struct HybridSrc {
 
     uint32_t pong_seen;         /* last answered RTT probe */
     bool advised;               /* a plain peer has accepted ADVISE */
+    bool peer_failed;           /* it has said why, which is s->error */
     uint64_t memory_needed;
     uint64_t memory_available;
     HybridTimes times;
@@ -248,5 +249,13 @@ bool hybrid_push_idle(void);
 
 /* NULL: nothing was pushed or requested yet */
 MigrationHybridPush *hybrid_push_info(void);
+
+/* ---- hybrid-reason.c ---- */
+
+/* Destination: SETTINGS, when they come, are refused; takes @why, or NULL */
+void hybrid_dst_refuse_with(char *why);
+
+/* FAILED came; hybrid_src.lock held */
+void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp);
 
 #endif

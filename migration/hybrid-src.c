@@ -78,7 +78,7 @@ void hybrid_src_reset(void)
     h->active = h->observe = h->agreed = h->peer_loaded = false;
     h->rp_ended = h->timed_out = h->received_known = false;
     h->decided = h->held = h->completing = h->requests_only = false;
-    h->advised = false;
+    h->advised = h->peer_failed = false;
     g_clear_pointer(&h->why_not, g_free);
     g_clear_pointer(&h->records, g_array_unref);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
@@ -227,7 +227,8 @@ static void hybrid_src_send_settings(MigrationState *s)
 
     h->id = (uint64_t)g_random_int() << 32 | g_random_int();
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
-    hybrid_msg_put_be32(&m, HYBRID_FLAGS);
+    hybrid_msg_put_be32(&m, HYBRID_FLAGS | (migrate_postcopy_preempt() ?
+                                            HYBRID_FLAG_PREEMPT : 0));
     hybrid_msg_put_be64(&m, h->id);
     hybrid_need_put(&m);
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
@@ -307,7 +308,7 @@ void hybrid_src_explain(Error **err)
                       "post-copy was announced (probably its capability "
                       "postcopy-ram is off): ");
     }
-    if (*err && hybrid_src_agreed()) {
+    if (*err && hybrid_src_agreed() && !h->peer_failed) {
         QEMU_LOCK_GUARD(&h->lock);
         /* The return path notices first, and the first error is kept */
         if (h->state == HANDOFF_SRC_STOPPED ||
@@ -445,6 +446,13 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             break;
         case HYBRID_MSG_PLACED:
             hybrid_flow_peer_read(&m);
+            break;
+        case HYBRID_MSG_FAILED:
+            {
+                g_autofree char *text = hybrid_msg_get_text(&m);
+
+                hybrid_src_peer_failed(s, text, errp);
+            }
             break;
         default:
             /* Of a newer peer; it cannot matter if we did not ask for it */

@@ -369,7 +369,13 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
             hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
         }
         hybrid_src_send(s, HYBRID_MSG_ABORT);
-        hybrid_src_back_error(s, errp);
+        if (hybrid_src_hear_out(s)) {
+            WITH_QEMU_LOCK_GUARD(&s->error_mutex) {
+                *errp = error_copy(s->error);
+            }
+        } else {
+            hybrid_src_back_error(s, errp);
+        }
     }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         h->deciding = false;
@@ -476,7 +482,7 @@ void hybrid_src_recover(MigrationState *s)
         return;
     }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        h->rp_ended = false;
+        h->rp_ended = h->peer_failed = false;
         hybrid_src_step(HANDOFF_EV_RECOVER);
     }
     hybrid_push_vcpu(HYBRID_NO_VCPU);   /* it says so anew after GRANT */

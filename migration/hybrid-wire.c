@@ -182,6 +182,8 @@ const char *hybrid_msg_str(HybridMessageKind kind)
         return "VCPU";
     case HYBRID_MSG_PLACED:
         return "PLACED";
+    case HYBRID_MSG_FAILED:
+        return "FAILED";
     }
     return "unknown";
 }

@@ -52,6 +52,9 @@
  *             QEMU has read and placed, be32 step: the next PLACED comes when
  *             it is at most so many more.  In post-copy only, only with
  *             HYBRID_FLAG_PLACED
+ *   FAILED    be16 length, text as in REFUSE: why the destination fails, or
+ *             pauses, after READY.  The end of the connection follows.  Only
+ *             with HYBRID_FLAG_FAILED
  *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
  *             be64 microseconds blocked on missing pages
  *
@@ -78,15 +81,23 @@
  * may come while the guest runs; pages that were never sent are not discarded,
  * the destination sees to it that nothing is in their place.  VCPU: the
  * destination says which vCPU waits for the pages that it requests.  PLACED:
- * it says how much of the main channel it has read.
+ * it says how much of the main channel it has read.  FAILED: it says why it
+ * failed.
  */
 #define HYBRID_FLAG_DISCARD (1u << 0)
 #define HYBRID_FLAG_VCPU    (1u << 1)
 #define HYBRID_FLAG_PLACED  (1u << 2)
+#define HYBRID_FLAG_FAILED  (1u << 4)
 /* The source tells what the guest needs of its memory */
 #define HYBRID_FLAG_NEED    (1u << 5)
+/*
+ * Of SETTINGS only, beside FAILED: no offer, but what the source does.  It
+ * uses a channel for requested pages, so the destination must, too.
+ */
+#define HYBRID_FLAG_PREEMPT (1u << 16)
 #define HYBRID_FLAGS        (HYBRID_FLAG_DISCARD | HYBRID_FLAG_VCPU | \
-                             HYBRID_FLAG_PLACED | HYBRID_FLAG_NEED)
+                             HYBRID_FLAG_PLACED | HYBRID_FLAG_FAILED | \
+                             HYBRID_FLAG_NEED)
 
 /* Blocks that SETTINGS names at most: each is 10 bytes and its name */
 #define HYBRID_NEED_BLOCKS  100
@@ -109,6 +120,7 @@ typedef enum {
     HYBRID_MSG_STATS    = 20,
     HYBRID_MSG_VCPU     = 21,
     HYBRID_MSG_PLACED   = 22,
+    HYBRID_MSG_FAILED   = 23,
 } HybridMessageKind;
 
 /* The largest body that either side sends or accepts, in bytes */

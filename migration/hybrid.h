@@ -147,6 +147,13 @@ void hybrid_src_done(MigrationState *s);
 /* Explain an error of the stream, if hybrid knows more than the errno */
 void hybrid_src_explain(Error **err);
 
+/*
+ * The stream broke; the destination may have said why.  Waits a moment for
+ * that, without the BQL if it can.  True: it did, and it is the migration's
+ * error.
+ */
+bool hybrid_src_hear_out(MigrationState *s);
+
 /* Return path: true if the message was a private one and was consumed */
 bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
                            uint16_t len, Error **errp);
@@ -277,6 +284,16 @@ bool hybrid_dst_may_pause(bool running);
 
 /* The stream broke; the pause of post-copy begins */
 void hybrid_dst_paused(MigrationIncomingState *mis);
+
+/* The load failed, or pauses for another reason than the link: say why */
+void hybrid_dst_failed(MigrationIncomingState *mis, const char *text);
+
+/*
+ * The stream cannot be loaded, and @n commands were read since that was found.
+ * True: another one of the hello or of the settings, which will be refused
+ * with the errors that were reported, comes next in @f.
+ */
+bool hybrid_dst_refuses_next(MigrationIncomingState *mis, QEMUFile *f, int n);
 
 /* A vCPU thread @ptid faulted on @addr; the page may just have come */
 void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid);

@@ -8,6 +8,7 @@ import time
 from cases_fail import freeze
 from common import HOT, IDLE, audit, booted, check, equal, exits
 from hybridmig.migrate import Migration
+from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
 
 #: What the destination has in the place of the source's card
@@ -124,6 +125,79 @@ def yank_lives_on(logs):
     _lives_on(logs, _silent)
 
 
+#: What differs at the destination, and what the source's error must name
+MISMATCHES = {
+    'device': (OTHER_DEVICE, {}, "'0000:00:09.0/virtio-rng'"),
+    'device-state': ({
+        'extra': ('-device', 'virtio-serial-pci,addr=9'),
+        'link': {'src_extra': ['-chardev', 'null,id=n', '-device',
+                               'virtserialport,chardev=n']}},
+        {}, "device '0000:00:09.0/virtio-console': Failed to load"),
+    'usb': ({'extra': ('-device', 'usb-ehci,addr=9'),
+             'link': {'src_extra': ['-device', 'usb-tablet']}},
+            {}, 'usb-ptr'),
+    'memory': ({'dst_extra': ['-m', '192']}, {}, 'Size mismatch: pc.ram'),
+    'machine': ({'dst_extra': ['-machine', 'pc-i440fx-9.0']},
+                {}, "local is 'pc-i440fx-9.0'"),
+    'vcpus': ({'dst_extra': ['-smp', '2'], 'smp': 3}, {}, "'cpu_common'"),
+    'preempt-src': ({}, {'src_caps': True},
+                    'postcopy-preempt is off at the destination'),
+    'preempt-dst': ({}, {'dst_caps': True},
+                    'postcopy-preempt is on at the destination'),
+}
+
+
+def _mismatch(logs, name):
+    settings, preempt, text = MISMATCHES[name]
+    with booted(logs, IDLE, **settings) as pair:
+        migration = Migration(pair)
+        for caps in preempt:
+            getattr(migration, caps)['postcopy-preempt'] = True
+        migration.start()
+        equal(migration.wait_end(), 'failed', 'ended as')
+        error = migration.info()['error-desc']
+        check(text in error, f'the error says: {error}')
+        check(pair.log.wait(lambda: text in pair.src.output(), 10),
+              'the log of the source does not say it')
+        check(exits(pair.dst), 'the destination does not exit')
+        audit(pair, 'src')
+
+
+def _mismatch_case(name):
+    return lambda logs: _mismatch(logs, name)
+
+
+def refused_while_it_comes_in(logs):
+    """Nothing is changed under the feet of a stream that is loaded."""
+    with booted(logs) as pair:
+        migration = Migration(pair, parameters={'max-bandwidth': 4000000})
+        migration.start()
+        check(migration.wait_status('dst', 'active'), 'nothing comes in')
+        for name, arguments in (
+                ('migrate-set-capabilities', {'capabilities': [
+                    {'capability': 'postcopy-ram', 'state': False}]}),
+                ('migrate-set-capabilities', {'capabilities': [
+                    {'capability': 'multifd', 'state': True}]}),
+                ('migrate-set-parameters', {'multifd-channels': 200}),
+                ('migrate', {'uri': 'exec:cat >/dev/null'}),
+                ('xen-load-devices-state', {'filename': '/dev/null'}),
+                ('migrate-incoming', {'uri': 'tcp:127.0.0.1:0'})):
+            try:
+                pair.dst.qmp(name, arguments)
+            except QmpError:
+                continue
+            raise AssertionError(f'{name} {arguments} is accepted')
+        pair.dst.set_parameters({'max-postcopy-bandwidth': 0})
+        pair.src.set_parameters({'max-bandwidth': 0})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        # and what was refused is possible again
+        pair.dst.set_capabilities({'postcopy-ram': False})
+        audit(pair, 'dst')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     bad_device_lives_on, bad_device_lives_on_preempt,
-    bad_device_lives_on_precopy, abort_lives_on, yank_lives_on)}
+    bad_device_lives_on_precopy, abort_lives_on, yank_lives_on,
+    refused_while_it_comes_in)}
+CASES.update({f'mismatch-{name}': _mismatch_case(name)
+              for name in MISMATCHES})
