@@ -15,7 +15,6 @@
 #include "qemu-file.h"
 #include "savevm.h"
 #include "hybrid/trace.h"
-#include "hybrid-gate.h"
 
 /* As savevm.c has them */
 #define HYBRID_REASON_CMD_RETURN_PATH 1
@@ -82,7 +81,6 @@ bool hybrid_dst_refuses_next(MigrationIncomingState *mis, QEMUFile *f, int n)
 void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp)
 {
     HybridSrc *h = &hybrid_src;
-    g_autofree char *clean = hybrid_peer_text(text, strlen(text));
     Error *err = NULL;
 
     /* The source's own reason was first, and caused it */
@@ -92,7 +90,7 @@ void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp)
     }
     error_setg(&err, handoff_src_may_run(h->state) ?
                "The destination failed, the guest stays at the source: %s" :
-               "The destination failed while it paged: %s", clean);
+               "The destination failed while it paged: %s", text);
     /* It may come behind an error of the stream, which only follows from it */
     WITH_QEMU_LOCK_GUARD(&s->error_mutex) {
         error_free(s->error);
