@@ -4,6 +4,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
 import os
+import pwd
 import re
 import stat
 
@@ -126,15 +127,53 @@ exec unshare --mount --pid --fork --kill-child --mount-proc {qemu} "$@"
 '''
 
 
+#: What another user than root may open, too, but in this one's own /dev.
+OTHER_USER = '''#!/bin/sh
+case "$*" in *-incoming*) ;; *) exec {qemu} "$@";; esac
+exec unshare --mount sh -c 'mount --bind {folder}/uffd /dev/userfaultfd &&
+exec {qemu} -run-with user=nobody "$@"' sh "$@"
+'''
+
+
+def _destination_by(pair, script):
+    name = os.path.join(pair.run.folder, 'destination')
+    with open(name, 'w', encoding='ascii') as out:
+        out.write(script.format(qemu=paths.built('qemu'),
+                                folder=pair.run.folder))
+    os.chmod(name, stat.S_IRWXU)
+    pair.binaries['dst'] = name
+    pair.renew_destination()
+
+
+def other_user(logs):
+    """Not root: a ledger of its own, and a limit that it cannot see."""
+    if not os.path.exists('/dev/userfaultfd'):
+        print('# no /dev/userfaultfd: not tested')
+        return
+    with asleep(logs) as pair:
+        node = os.path.join(pair.run.folder, 'uffd')
+        os.mknod(node, stat.S_IFCHR | 0o666,
+                 os.stat('/dev/userfaultfd').st_rdev)
+        os.chmod(node, 0o666)
+        _destination_by(pair, OTHER_USER)
+        uid = pwd.getpwnam('nobody').pw_uid
+        claims = []
+
+        def look(migration):
+            migration.when(lambda: claims.append(_claim_of(pair.dst)), 'src',
+                           'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
+        status, _src, dst, error = end(pair, before=look)
+        equal(status, 'completed', f'ended ({error}) as')
+        check(claims[0] and f'/claim-{uid}-' in claims[0], f'claim {claims}')
+        equal(dst['memory-limit-known'], False, 'limits are known')
+        log = pair.dst.output()
+        equal(log.count('warning'), 1, f'warnings in: {log}')
+
+
 def cgroup_hidden(logs):
     """A limit that nobody can see is told: once, and with what to do."""
     with asleep(logs) as pair:
-        name = os.path.join(pair.run.folder, 'hiding')
-        with open(name, 'w', encoding='ascii') as out:
-            out.write(HIDING.format(qemu=paths.built('qemu')))
-        os.chmod(name, stat.S_IRWXU)
-        pair.binaries['dst'] = name
-        pair.renew_destination()
+        _destination_by(pair, HIDING)
         status, _src, dst, error = end(pair)
         equal(status, 'completed', f'ended ({error}) as')
         equal(dst['memory-limit-known'], False, 'limits are known')
@@ -298,5 +337,5 @@ def ledger_claims(logs):
 CASES = {f.__name__.replace('_', '-'): f for f in (
     virtio_mem_empty, virtio_mem_requested, overcommit_at_destination,
     overcommit_at_source, check_off_at_source, check_off_at_destination,
-    cgroup_limit, cgroup_hidden, balloon, huge_pool_shared, huge_reserved,
+    cgroup_limit, cgroup_hidden, other_user, balloon, huge_pool_shared, huge_reserved,
     tmpfs_too_small, tmpfs_large_enough, tmpfs_private, ledger_claims, check_is_quick)}
