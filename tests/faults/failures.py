@@ -44,8 +44,8 @@ was left open, and where it had stayed at the source a second migration worked.
 | · | not run in what this page was made from |
 | – | makes no sense, see the end |
 
-A point is named after the side and what has just happened there; `#5` is the
-fifth time. Up to `src-sends-GRANT` the guest is the source's.
+A point is named after the side and what has just happened there; `#3` is the
+third time. Up to `src-sends-GRANT` the guest is the source's.
 `link-to-src` and `link-to-dst` cut one direction only, `link-dip` one second,
 `-frozen` stops a process for 1.5 s, `-hangs` for good.
 """

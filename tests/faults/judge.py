@@ -12,6 +12,7 @@ from hybridmig import paths, record
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError, QmpLost
 
+import points
 from world import PAUSED, Broken, Resources, need
 
 LEDGER = '/dev/shm/qemu-hybrid'
@@ -36,7 +37,8 @@ def judge(world, fault, fault_name):
     if not world.alive('src'):
         return _source_gone(world, fault)
     status = world.status('src')
-    need(fault.breaks or status == 'completed',
+    need(fault.breaks or status == 'completed' or
+         world.point.way == points.RECOVERY,
          f'{fault_name} has made it {status}: {_error(world)}')
     if status == PAUSED:
         return _paused(world, fault)

@@ -54,7 +54,7 @@ POINTS = [
     *_both('src-read-READY', 'src', holds='return'),
     # phase 2
     *_both('src-in-rounds', 'src'),
-    *_both('src-in-rounds', 'src', number=5),
+    *_both('src-in-rounds', 'src', number=3),
     *_both('dst-in-rounds', 'src', holds='main', number=2000),
     *_both('src-round-ended', 'src'),
     Point('src-discarded', 'src', HANDOFF),
