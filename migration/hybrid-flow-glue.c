@@ -82,6 +82,14 @@ int hybrid_flow_socket(QEMUFile *f)
     return QIO_CHANNEL_SOCKET(ioc)->fd;
 }
 
+uint64_t hybrid_flow_queued(void)
+{
+    HybridTcp sock;
+    int fd = hybrid_flow_socket(migrate_get_current()->to_dst_file);
+
+    return hybrid_tcp_ask(fd, &sock) ? sock.queued : 0;
+}
+
 void hybrid_flow_reset(bool again)
 {
     flow.file = NULL;

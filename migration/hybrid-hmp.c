@@ -56,13 +56,15 @@ static void print_rounds(Monitor *mon, const MigrationHybridRoundList *list)
 
     for (; list; list = list->next) {
         const MigrationHybridRound *r = list->value;
+        g_autofree char *mbit = r->has_bandwidth ?
+            g_strdup_printf("%.1f", r->bandwidth * 8 / 1e6) : g_strdup("-");
 
         monitor_printf(mon, "%7" PRIu32 " %10" PRIu64 " %10" PRIu64
                        " %11.1f %10" PRIu64 " %10" PRIu64
-                       " %12.3f %10.1f  %s",
+                       " %12.3f %10s  %s",
                        r->round, r->pages, r->zero_pages, mib(r->bytes),
                        r->remaining_pages, r->dirtied_pages,
-                       r->time_us / US_PER_MS, r->bandwidth * 8 / 1e6,
+                       r->time_us / US_PER_MS, mbit,
                        MigrationHybridAction_str(r->action));
         if (r->has_reason) {
             monitor_printf(mon, " (%s)",

@@ -53,6 +53,7 @@ static MigrationHybridRound *hybrid_fill_round(const HybridRoundRecord *r)
     q->deferred_pages = r->deferred_pages;
     q->hot_pages = r->hot_pages;
     q->time_us = r->time_us;
+    q->has_bandwidth = r->bandwidth;
     q->bandwidth = r->bandwidth;
     q->cut = r->cut;
     q->action = hybrid_qapi_action(r->action);

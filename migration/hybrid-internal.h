@@ -90,6 +90,7 @@ typedef struct HybridSrc {
     uint64_t round_start_bytes;
     uint64_t round_start_pages;
     uint64_t round_start_zero;
+    uint64_t round_start_queued;    /* in the socket */
 
     /* throttling of vCPUs (auto-converge), integrated at every tick */
     int64_t throttle_mark_us;
@@ -197,6 +198,9 @@ void hybrid_dst_forget(void);
  * none.
  */
 int hybrid_flow_socket(QEMUFile *f);
+
+/* Source, migration thread: bytes that the main channel's socket holds */
+uint64_t hybrid_flow_queued(void);
 
 /* A new connection: a new migration's, or @again one that is recovered */
 void hybrid_flow_reset(bool again);

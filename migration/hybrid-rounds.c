@@ -22,6 +22,13 @@
 /* Of the pages of a round, the part that may be sent in vain */
 #define CHEAP 0.25
 
+/* Less than this, or in a shorter time, says nothing about the link */
+#define LINK_LEAST_US 20000.0
+#define LINK_LEAST_BYTES (256 * 1024.0)
+
+/* A link that has become this many times slower: a dip, or for good? */
+#define DIP 2
+
 /* Fewer pages than that are not worth a round */
 #define COLD_MIN 32
 
@@ -64,39 +71,76 @@ static bool clear_gain(const HybridRounds *r, double before, double after)
  * bytes, so that a freshly booted guest would make any link look slow.  A
  * round that did little else has measured the memory, not the link.
  */
-static double round_throughput(const HybridRoundRecord *rec)
+static double sending_us(const HybridRoundRecord *rec)
 {
     double time = rec->time_us;
     double sending = time - rec->zero_pages * ZERO_PAGE_US;
 
-    if (!rec->bytes || sending <= 0.0 || sending < time / 2.0) {
-        return 0.0;
+    return sending < time / 2.0 ? 0.0 : sending;
+}
+
+static double round_throughput(const HybridRoundRecord *rec)
+{
+    double sending = sending_us(rec);
+
+    return sending > 0.0 ? rec->bytes * 1e6 / sending : 0.0;
+}
+
+uint64_t hybrid_rounds_link(const HybridRoundRecord *rec, int64_t grown)
+{
+    double sending = sending_us(rec);
+    double left = (double)rec->bytes - grown;
+
+    if (sending < LINK_LEAST_US || left < LINK_LEAST_BYTES) {
+        return 0;
     }
-    return rec->bytes * 1e6 / sending;
+    return MAX(1.0, MIN(left * 1e6 / sending, MAX_U64));
+}
+
+/* Was the link much slower in this round than before, and is it for good? */
+static void measure_dip(HybridRounds *r, const HybridRoundRecord *rec,
+                        double throughput)
+{
+    r->dip = throughput > 0.0 && rec->time_us >= SETTLED_US &&
+             throughput * DIP < smooth_get(&r->throughput);
+    if (r->dip) {
+        r->dips++;
+        r->dips_us = add_saturated(r->dips_us, rec->time_us);
+        if (r->dips < 2 || r->dips_us < HYBRID_ROUNDS_DIP_US) {
+            return;
+        }
+        r->dip = false;
+        r->throughput = r->bandwidth = (HybridSmooth) {};
+    } else if (rec->time_us < SETTLED_US) {
+        return;                 /* too short to say that it is over */
+    }
+    r->dips = 0;
+    r->dips_us = 0;
 }
 
 static void measure(HybridRounds *r, HybridRoundRecord *rec)
 {
     double throughput = round_throughput(rec);
+    double bandwidth = rec->bandwidth ? (double)rec->bandwidth : throughput;
     double over_us;
 
+    measure_dip(r, rec, throughput);
     r->fit_bandwidth = smooth_get(&r->bandwidth);
-    if (throughput > 0.0) {
+    if (throughput > 0.0 && !r->dip) {
         smooth_add(&r->throughput, throughput, rec->time_us);
     }
-    if (!rec->bandwidth && throughput > 0.0) {
-        rec->bandwidth = MAX(1.0, MIN(throughput, MAX_U64));
-    }
-    if (!rec->bandwidth) {
+    if (bandwidth <= 0.0) {
         return;
     }
-    over_us = rec->bytes * 1e6 / rec->bandwidth;
+    over_us = rec->bytes * 1e6 / bandwidth;
     over_us = MAX(1.0, MIN(over_us, (double)rec->time_us));
-    smooth_add(&r->bandwidth, rec->bandwidth, over_us);
+    if (!r->dip) {
+        smooth_add(&r->bandwidth, bandwidth, over_us);
+    }
     r->fit_bandwidth = smooth_get(&r->bandwidth);
     if (over_us >= SETTLED_US) {
         /* A link that has just become slower is slow now, not on average */
-        r->fit_bandwidth = MIN(r->fit_bandwidth, (double)rec->bandwidth);
+        r->fit_bandwidth = MIN(r->fit_bandwidth, bandwidth);
     }
 }
 
@@ -153,7 +197,7 @@ static double next_round_us(const HybridRounds *r,
     }
     page_us = page_bytes * 1e6 / throughput;
     next = pages * page_us;
-    if (r->rounds > 1) {
+    if (r->rounds > 1 && !r->dip) {
         /*
          * What a round costs apart from its pages (the sync) the next one
          * costs, too.  Not so the first, which looks at all of memory.
@@ -362,7 +406,16 @@ static HybridReason why_end(const HybridRounds *r, HybridRoundRecord *rec)
     if (worth_a_round(r, rec)) {
         return HYBRID_REASON_NONE;
     }
-    return fits(r, rec) ? HYBRID_REASON_FITS : HYBRID_REASON_NO_GAIN;
+    if (fits(r, rec)) {
+        return HYBRID_REASON_FITS;
+    }
+    if (r->dip && rec->remaining_pages <= smooth_get(&r->bandwidth) *
+                                          r->cfg.downtime_limit_us /
+                                          (1e6 * MAX(1, r->cfg.page_size))) {
+        rec->all = true;        /* all that is in the way is the dip */
+        return HYBRID_REASON_NONE;
+    }
+    return HYBRID_REASON_NO_GAIN;
 }
 
 void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages,
@@ -398,7 +451,7 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
 
     if (clear_gain(r, r->min_remaining, rec->remaining_pages)) {
         r->stalled = 0;
-    } else {
+    } else if (!r->dip) {
         r->stalled += r->stalled < UINT32_MAX;
     }
     r->min_remaining = MIN(r->min_remaining, rec->remaining_pages);

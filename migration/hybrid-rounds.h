@@ -38,6 +38,13 @@
  * When the rounds end, the migration completes as pre-copy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.
  *
+ * A dip of the link decides nothing.  A round at less than half of the
+ * throughput of those before it is judged as if the link were as it was, and
+ * is not counted as one without gain; only "fits" is asked about the slow
+ * link, and if the rest fits but for that, the rounds go on.  When two rounds
+ * in a row and HYBRID_ROUNDS_DIP_US were like that, it was no dip: what was
+ * known of the link before is forgotten.
+ *
  * The prediction.  Let D(t) be the number of distinct pages that the guest
  * dirties in a time t.  A page that is dirtied again counts once, so D is
  * concave (Denning and Schwartz, "Properties of the working-set model", CACM
@@ -80,6 +87,9 @@
 
 /* Rounds in a row without a clear gain that are forgiven */
 #define HYBRID_ROUNDS_PATIENCE 2
+
+/* A link that is slow for longer, and in two rounds, is slow */
+#define HYBRID_ROUNDS_DIP_US 5000000
 
 typedef enum {
     HYBRID_ACTION_CONTINUE,     /* another round */
@@ -133,8 +143,9 @@ typedef struct HybridRoundRecord {
     HybridWholePages whole;     /* less than the above: taken as that */
     uint64_t time_us;           /* from the end of the round before */
     /*
-     * What the stop could use, for "does the rest fit".  0: unknown; it is
-     * then derived from bytes and time, and filled in if that is possible.
+     * What the stop could use, for "does the rest fit", see
+     * hybrid_rounds_link().  0: not known; the policy then takes bytes and
+     * time for what they are worth.
      */
     uint64_t bandwidth;
     bool cut;                   /* ended in the middle, by cut_reason */
@@ -170,11 +181,21 @@ typedef struct HybridRounds {
     double fit_bandwidth;       /* the careful end of it, 0 unknown */
     uint64_t last_time_us, last_dirtied;    /* the round before, 0 none */
     double predicted;           /* pages that another round would leave */
+    uint32_t dips;              /* slow rounds in a row, not believed yet */
+    uint64_t dips_us;           /* their time */
+    bool dip;                   /* the last round was one */
 } HybridRounds;
 
 /* @total_pages: pages that the first round may have to send */
 void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
                         uint64_t total_pages);
+
+/*
+ * The bandwidth of the link in a round, by what has left this host: @grown is
+ * by how many bytes what waits to be sent has become more.  0: too little was
+ * sent, or in too short a time, to tell.
+ */
+uint64_t hybrid_rounds_link(const HybridRoundRecord *rec, int64_t grown);
 
 /*
  * In the middle of a round: which bound, if any, cuts it now.  @elapsed_us

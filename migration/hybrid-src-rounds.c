@@ -33,6 +33,7 @@ static void hybrid_src_begin_round(int64_t now_us)
     h->round_start_bytes = migration_transferred_bytes();
     h->round_start_pages = stat64_get(&h->pages_total);
     h->round_start_zero = stat64_get(&mig_stats.zero_pages);
+    h->round_start_queued = hybrid_flow_queued();
 }
 
 static void hybrid_src_begin_rounds(MigrationState *s)
@@ -82,6 +83,7 @@ static void hybrid_src_note_throttle(int64_t now_us)
 /* What only the time before the sync that ends a round can tell */
 typedef struct HybridRoundEnd {
     int64_t end_us;
+    uint64_t queued;            /* in the socket */
     uint64_t unsent_pages;
     uint64_t deferred_pages;
     uint64_t pending_pages;
@@ -120,13 +122,16 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
         .whole.dirtied = end->pending_whole,
         .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
         .time_us = end->end_us - h->round_start_us,
-        /* 0: the policy's own estimate */
         .bandwidth = migrate_avail_switchover_bandwidth(),
         .cut = cut_reason != HYBRID_REASON_NONE,
         .cut_reason = cut_reason,
     };
 
     r.hot_pages = hybrid_defer_hot(&r.whole.hot);
+    if (!r.bandwidth) {
+        r.bandwidth = hybrid_rounds_link(&r, (int64_t)(end->queued -
+                                                       h->round_start_queued));
+    }
     /*
      * Without samples a page that was dirtied before it was sent cannot be
      * told from one that was not: it counts in unsent only.
@@ -255,6 +260,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
 
     end = (HybridRoundEnd) {
         .end_us = now_us,
+        .queued = hybrid_flow_queued(),
         .sampled = hybrid_src_sample(true),
         .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
     };

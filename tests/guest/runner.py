@@ -13,6 +13,7 @@ import cases_bitmap
 import cases_channel
 import cases_commands
 import cases_discard
+import cases_dip
 import cases_disk
 import cases_end
 import cases_errors
@@ -30,6 +31,7 @@ import cases_relay
 import cases_runstate
 import cases_stream
 import cases_switch
+import cases_wait
 import cases_work
 import replay
 from common import Skip
@@ -77,7 +79,7 @@ def main():
              **cases_runstate.CASES, **cases_commands.CASES,
              **cases_errors.CASES, **cases_need.CASES,
              **cases_memory.CASES, **cases_lost.CASES,
-             **cases_relay.CASES}
+             **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

@@ -32,7 +32,8 @@ def rounds_text(hybrid):
         rows.append([str(r['round']), str(r['pages']), str(r['zero-pages']),
                      f'{r["bytes"] / 2**20:.1f}', str(r['remaining-pages']),
                      str(r['dirtied-pages']), f'{r["time-us"] / 1000:.1f}',
-                     f'{r["bandwidth"] * 8 / 1e6:.0f}',
+                     f'{r["bandwidth"] * 8 / 1e6:.0f}'
+                     if 'bandwidth' in r else '-',
                      r['action'] + (f' ({r["reason"]})' if 'reason' in r
                                     else '') + (', cut' if r['cut'] else '')])
     return head, rows
