@@ -17,6 +17,7 @@
 
 #include "hybrid-internal.h"
 #include "hybrid-point.h"
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include "qemu/bitmap.h"
@@ -312,6 +313,32 @@ static uint64_t hybrid_drop_skip_hole(RAMBlock *rb, uint64_t first,
 }
 
 /*
+ * A huge page that was dropped is free for all who use the pool: its file has
+ * lost what was reserved for it.  A second mapping reserves again all that is
+ * not there, and a file keeps that when it is unmapped.  (What a private
+ * mapping has reserved stays reserved.)
+ */
+static int hybrid_drop_reserve(RAMBlock *rb)
+{
+    size_t len = qemu_ram_get_used_length(rb);
+    void *again;
+
+    if (rb->fd < 0 || rb->page_size == qemu_real_host_page_size() ||
+        !qemu_ram_is_shared(rb) || qemu_ram_is_noreserve(rb)) {
+        return 0;
+    }
+    again = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, rb->fd,
+                 rb->fd_offset);
+    if (again == MAP_FAILED) {
+        error_report("The huge pages of block '%s' that were to be replaced "
+                     "are taken by others: %s", rb->idstr, strerror(errno));
+        return -errno;
+    }
+    munmap(again, len);
+    return 0;
+}
+
+/*
  * The first page of a huge page that comes brings all others with it, as
  * zeroes.  Also anything in QEMU that looks at guest memory (a display, a
  * device, the monitor) leaves zeroes there.  Where there is nothing, which is
@@ -343,7 +370,7 @@ static int hybrid_drop_missing(RAMBlock *rb, void *opaque)
         ranges++;
     }
     trace_hybrid_discard("missing", rb->idstr, total, ranges, 0);
-    return ret;
+    return ret ?: hybrid_drop_reserve(rb);
 }
 
 static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
@@ -442,7 +469,7 @@ int hybrid_dst_discard(HybridMessage *m)
         error_report("hybrid message DISCARD for block '%s' is damaged", name);
         ret = -EINVAL;
     }
-    ret = hybrid_drop_end(&d, ret);
+    ret = hybrid_drop_end(&d, ret) ?: hybrid_drop_reserve(rb);
     trace_hybrid_discard("dropped", rb->idstr, total, ranges, 1);
     return ret;
 }

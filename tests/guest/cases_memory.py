@@ -4,6 +4,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
 import os
+import subprocess
+import sys
 import tempfile
 
 from common import HOT, IDLE, Skip, audit, booted, check, equal, pages_add_up
@@ -203,6 +205,48 @@ def read_only(logs):
         audit(pair, 'src')
 
 
+@contextlib.contextmanager
+def _thief():
+    """A process that takes each huge page that nobody has reserved."""
+    code = ('import mmap, time\n'
+            'taken = []\n'
+            'while True:\n'
+            '    try:\n'
+            '        taken.append(mmap.mmap(-1, 2 << 20, mmap.MAP_SHARED |\n'
+            '                     mmap.MAP_ANONYMOUS | 0x40000))\n'
+            '    except OSError:\n'
+            '        time.sleep(0.0002)\n')
+    with subprocess.Popen([sys.executable, '-c', code]) as thief:
+        try:
+            yield
+        finally:
+            thief.kill()
+
+
+def _taken(logs, kind):
+    """
+    Huge pages that are dropped at the destination stay reserved for it. If
+    they are taken all the same the guest stays at the source.
+    """
+    with KINDS[kind]() as settings, \
+         booted(logs, HOT, mem=MEM, **settings) as pair, _thief():
+        migration = _start(pair, **{'hybrid-hot-threshold': 0}).start()
+        end = migration.wait_end()
+        if end == 'completed':
+            equal(migration.hybrid()['action'], 'handoff', 'action')
+            check(migration.hybrid()['stop']['discards-before'],
+                  'nothing was dropped')
+        audit(pair, {'completed': 'dst', 'failed': 'src'}[end])
+
+
+def huge_taken(logs):
+    _taken(logs, 'huge')
+
+
+def huge_private_taken(logs):
+    _taken(logs, 'huge-private')
+
+
 def giant(logs):
     """
     The first round comes to a page of 1 GiB in its middle and sends all of it:
@@ -245,11 +289,14 @@ CASES = {
     'memory-huge-at-destination': _sizes_differ('private', 'huge'),
     'memory-sizes-swapped': sizes_swapped,
     'memory-read-only': read_only,
+    'memory-huge-taken': huge_taken,
+    'memory-huge-private-taken': huge_private_taken,
     'memory-giant': giant,
 }
 
 #: In the usual run each kind and each end is met, huge pages with all ends.
-USUAL = {'memory-huge-at-source', 'memory-read-only'} | {
+USUAL = {'memory-huge-at-source', 'memory-read-only',
+         'memory-huge-taken'} | {
     f'memory-{name}' for name in (
         'locked-handoff', 'prealloc-again', 'shared-handoff', 'memfd-recover',
         'memfd-private-preempt', 'file-preempt', 'file-private-recover',
