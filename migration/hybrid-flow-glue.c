@@ -95,6 +95,7 @@ void hybrid_flow_reset(bool again)
     flow.file = NULL;
     flow.again = again;
     stat64_set(&flow.peer_read, 0);
+    qatomic_set(&flow.peer_step, 0);
     if (!flow.kick_ready) {
         flow.kick_ready = !event_notifier_init(&flow.kick, false);
     }

@@ -276,6 +276,13 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     if (ret && !qemu_file_get_error(f)) {
         qemu_file_set_error(f, ret);
     }
+    /*
+     * The section may end here, and the source send no more, not even the end
+     * of its footer, until it hears how much was read.
+     */
+    if (!ret) {
+        hybrid_flow_has_read(f, qemu_file_stream_bytes(f));
+    }
 }
 
 /* ---- can it be done? ---- */

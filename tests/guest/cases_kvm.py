@@ -10,7 +10,8 @@ import fcntl
 import os
 import re
 
-from common import Skip, audit, booted, check, equal, pages_add_up
+from common import Skip, audit, booted, check, equal, pages_add_up, \
+    wait_until
 from hybridmig import paths
 from hybridmig.migrate import Migration
 
@@ -23,6 +24,9 @@ IDLE = 'idle'
 CREATE_VM, CHECK_EXTENSION = 0xae01, 0xae03
 MANUAL_PROTECT, DIRTY_RING = 168, 192
 EVENT = re.compile(r'^\d+@[\d.]+:(kvm_\w+)', re.MULTILINE)
+RECOVERIES = 20
+#: More than is sent before the other end has said that it reads.
+ON_ITS_WAY = 200_000
 TRACE = ['-trace', 'kvm_clear_dirty_log', '-trace', 'kvm_dirty_ring_flush']
 
 
@@ -164,6 +168,27 @@ def recovered(logs, log):
         audit(pair, 'dst')
 
 
+def recovered_often(logs, log):
+    """What each new connection begins with must not hold up the rest."""
+    with _booted(logs, log, rate='200mbit') as pair:
+        migration = Migration(pair, parameters={'hybrid-max-rounds': 1})
+        migration.at_both({'postcopy-preempt': True})
+        migration.start()
+        check(migration.wait_phase('paging'), 'no paging')
+        for turn in range(RECOVERIES):
+            migration.pause()
+            wait_until(lambda: {migration.info(side)['status'] for side
+                                in ('src', 'dst')} == {'postcopy-paused'},
+                       f'pause {turn}')
+            before = pair.link.bytes_sent()
+            migration.recover()
+            wait_until(lambda: pair.link.bytes_sent() > before + ON_ITS_WAY,
+                       f'pages after recovery {turn}')
+        equal(migration.wait_end(30), 'completed', 'ended as')
+        pages_add_up(migration, lost=True)
+        audit(pair, 'dst')
+
+
 def cancelled(logs, log):
     """And a second migration: what the first one did to the log is undone."""
     with _booted(logs, log, rate='200mbit') as pair:
@@ -182,7 +207,7 @@ def cancelled(logs, log):
 
 
 ENDS = (precopy, handoff, handoff_preempt, handoff_smp2, handoff_large,
-        few_are_hot, requested, recovered, cancelled)
+        few_are_hot, requested, recovered, recovered_often, cancelled)
 #: What the log can spoil; the rest of these kinds with HYBRID_FULL=1.
 LESS = (handoff_smp2, few_are_hot, cancelled)
 

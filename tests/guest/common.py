@@ -41,6 +41,14 @@ def equal(got, wanted, what):
     check(got == wanted, f'{what}: {got!r}, expected {wanted!r}')
 
 
+def wait_until(condition, what, timeout=20):
+    """It may ask QEMU, which no condition of EventLog.wait() may."""
+    end = time.monotonic() + timeout
+    while not condition():
+        check(time.monotonic() < end, f'{what}: not within {timeout} s')
+        time.sleep(0.02)
+
+
 def exits(guest, timeout=10):
     """Wait until that QEMU is gone."""
     end = time.monotonic() + timeout
