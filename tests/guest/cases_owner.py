@@ -159,6 +159,54 @@ def taken_at_destination_plain(logs):
     _taken_at_destination(logs, IDLE, hybrid=False)
 
 
+def disks_of_all_kinds(logs):
+    """
+    An I/O thread, a persistent dirty bitmap, an export for NBD that may stay
+    on an inactive disk, and one that is only read: all go along.
+    """
+    with booted(logs) as pair:
+        for guest in (pair.src, pair.dst):
+            guest.qmp('object-add', {'qom-type': 'iothread', 'id': 'io'})
+        threaded = Disk(pair, 'threaded', 'qcow2', iothread='io')
+        exported = Disk(pair, 'exported', 'raw')
+        pair.src.qmp('block-dirty-bitmap-add', {
+            'node': 'threaded', 'name': 'bitmap', 'persistent': True})
+        pair.src.qmp('nbd-server-start', {'addr': {'type': 'unix', 'data': {
+            'path': f'{pair.run.folder}/nbd.sock'}}})
+        pair.src.qmp('block-export-add', {
+            'type': 'nbd', 'id': 'export', 'node-name': 'exported',
+            'allow-inactive': True})
+        for disk in (threaded, exported):
+            disk.io(pair.src, 'write -P 0x51 0 1M')
+        migration = Migration(pair)
+        in_handoff(pair, migration, migration.cancel)
+        migration.start()
+        equal(migration.wait_end(), 'cancelled', 'ended as')
+        _has_status(pair.src, 'running')
+        for disk in (threaded, exported):
+            disk.io(pair.src, 'write -P 0x52 1M 1M')
+        pair.renew_destination()
+        pair.dst.qmp('object-add', {'qom-type': 'iothread', 'id': 'io'})
+        threaded.attach(pair.dst, 'qcow2', {'iothread': 'io'})
+        exported.attach(pair.dst, 'raw')
+        again = Migration(pair)
+        again.src_caps['pause-before-switchover'] = False
+        again.start()
+        equal(again.wait_end(), 'completed', 'the second migration')
+        for disk in (threaded, exported):
+            for command_ in ('read -P 0x51 0 1M', 'read -P 0x52 1M 1M',
+                             'write -P 0x53 2M 1M', 'read -P 0x53 2M 1M'):
+                said = disk.io(pair.dst, command_)
+                check('failed' not in said, f'{disk.name}: {command_}: {said}')
+        node = next(n for n in pair.dst.qmp('query-named-block-nodes')
+                    if n['node-name'] == 'threaded')
+        equal([(b['name'], b['busy']) for b in node['dirty-bitmaps']],
+              [('bitmap', False)], 'bitmaps')
+        check(node['dirty-bitmaps'][0]['count'] >= 3 << 20,
+              f'the bitmap: {node["dirty-bitmaps"]}')
+        audit(pair, 'dst')
+
+
 def busy_at_the_end(logs):
     """
     The destination runs the guest, but its main loop is busy for longer than
@@ -222,4 +270,4 @@ CASES = {f.__name__.replace('_', '-'): f for f in (
     disk_taken_time_out, disk_taken_cancel, one_of_two_disks_taken,
     disk_taken_paused_guest, taken_at_destination,
     taken_at_destination_precopy, taken_at_destination_plain,
-    busy_at_the_end, stopped_behind_grant)}
+    disks_of_all_kinds, busy_at_the_end, stopped_behind_grant)}

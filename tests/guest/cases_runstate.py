@@ -191,6 +191,21 @@ def snapshot_in_pre_switchover(logs):
         equal(pair.dst.wait_status('running'), 'running', 'destination')
 
 
+def paused_to_unpatched(logs):
+    """
+    An unpatched destination runs after postcopy what stood still at the
+    source: so this one completes as pre-copy, whatever bounds there are.
+    """
+    with machines(logs, dst='qemu-base') as pair:
+        pair.src.qmp('stop')
+        pair.migrate(handoff=True, hybrid_max_rounds=1)
+        pair.src.qmp('migrate-set-parameters', {'max-bandwidth': 1 << 30})
+        equal(pair.wait_end(), 'completed', 'ended as')
+        equal(pair.dst.wait_status('paused'), 'paused', 'destination')
+        pair.dst.qmp('cont')
+        equal(pair.dst.wait_status('running'), 'running', 'after cont')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     run_states_arrive, run_states_come_back, quit_at_source,
-    reset_in_switchover, snapshot_in_pre_switchover)}
+    reset_in_switchover, snapshot_in_pre_switchover, paused_to_unpatched)}
