@@ -95,6 +95,8 @@ class Machines:
         caps = {**SRC_CAPABILITIES, **(src_caps or {})}
         if handoff:
             parameters = {'max-bandwidth': SLOW, **parameters}
+        else:
+            parameters = {'downtime-limit': 10000, **parameters}
         for guest, values in ((self.src, caps), (self.dst, DST_CAPABILITIES)):
             guest.qmp('migrate-set-capabilities', {'capabilities': [
                 {'capability': name, 'state': state}
