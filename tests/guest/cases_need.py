@@ -219,7 +219,7 @@ def _huge(size, more=''):
 
 def huge_pool_shared(logs):
     """Two that come in at once do not count on the same huge pages."""
-    with huge_pages(100) as there:
+    with huge_pages(120) as there:
         if not there:
             print('# no huge pages: not tested')
             return

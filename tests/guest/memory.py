@@ -4,6 +4,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
 import glob
+import mmap
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from hybridmig.pair import Pair
 from hybridmig.runs import Run, command
 
 MIB = 1 << 20
+MAP_HUGETLB = 0x40000       # of x86; Python's mmap has no name for it
 LEDGER = '/dev/shm/qemu-hybrid'
 POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB/'
 
@@ -125,11 +127,18 @@ def huge_pages(count):
     if not os.path.isdir(POOL):
         yield False
         return
+    def unused():
+        return read('free_hugepages') - read('resv_hugepages')
     before = read('nr_hugepages')
-    write(before + count - min(count, read('free_hugepages')))
+    write(before + max(0, count - unused()))
+    more = unused() - count     # of a pool that is there already
+    held = mmap.mmap(-1, more << 21, flags=mmap.MAP_PRIVATE |
+                     mmap.MAP_ANONYMOUS | MAP_HUGETLB) if more > 0 else None
     try:
-        yield read('free_hugepages') == count
+        yield unused() == count
     finally:
+        if held:
+            held.close()
         write(before)
 
 
