@@ -177,7 +177,7 @@ def recovered_often(logs, log):
         check(migration.wait_phase('paging'), 'no paging')
         for turn in range(RECOVERIES):
             migration.pause()
-            wait_until(lambda: {migration.info(side)['status'] for side
+            wait_until(lambda: {migration.last_status(side) for side
                                 in ('src', 'dst')} == {'postcopy-paused'},
                        f'pause {turn}')
             before = pair.link.bytes_sent()

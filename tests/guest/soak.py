@@ -177,7 +177,7 @@ class Soak:
                 break
             check(time.monotonic() - start < LIMIT,
                   f'{status} for {LIMIT} s; destination: '
-                  f'{self._destination(migration)}')
+                  f'{migration.last_status("dst")}')
             if status == 'postcopy-paused' and fault.killed:
                 raise Lost
             if status == 'postcopy-paused' or (
@@ -185,7 +185,7 @@ class Soak:
                     not recovering):
                 self._recover(migration)
                 recovering = True
-                if self._destination(migration) == 'completed':
+                if migration.last_status('dst') == 'completed':
                     # All memory is there, and the source need not know it.
                     self.counts['source left paused'] += 1
                     status = 'completed'
@@ -206,19 +206,16 @@ class Soak:
         except (QmpError, QmpLost):
             return None
 
-    def _destination(self, migration):
-        return (self._try(migration.info, 'dst') or {}).get('status', 'gone')
-
     def _recover(self, migration):
         pair = self.pair
         migration.pause()
         for side in ('src', 'dst'):
             check(_until(
-                lambda s=side: migration.info(s)['status'] in
+                lambda s=side: migration.last_status(s) in
                 ('postcopy-paused', 'completed'), 20),
-                f'{side} does not pause: {migration.info(side)["status"]}')
+                f'{side} does not pause: {migration.last_status(side)}')
         pair.link.heal()
-        if {migration.info(side)['status'] for side in ('src', 'dst')} == \
+        if {migration.last_status(side) for side in ('src', 'dst')} == \
            {'postcopy-paused'}:
             migration.recover()
             self.counts['recoveries'] += 1

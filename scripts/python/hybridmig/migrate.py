@@ -170,6 +170,11 @@ class Migration:
     def status_seen(self, side, status):
         return self.event(side, 'MIGRATION', status=status)
 
+    def last_status(self, side):
+        """By the events: a QEMU whose vCPU waits for a page may not answer."""
+        event = self.pair.log.last(side, 'MIGRATION')
+        return event and event.data['status']
+
     def wait_status(self, side, *statuses, timeout=60):
         """The first event with one of these statuses, or None."""
         return self.pair.log.wait(
