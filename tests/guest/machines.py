@@ -96,7 +96,9 @@ class Machines:
         if handoff:
             parameters = {'max-bandwidth': SLOW, **parameters}
         else:
-            parameters = {'downtime-limit': 10000, **parameters}
+            # Rounds that are so short measure no bandwidth
+            parameters = {'avail-switchover-bandwidth': 1 << 30,
+                          'downtime-limit': 10000, **parameters}
         for guest, values in ((self.src, caps), (self.dst, DST_CAPABILITIES)):
             guest.qmp('migrate-set-capabilities', {'capabilities': [
                 {'capability': name, 'state': state}
