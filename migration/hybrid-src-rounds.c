@@ -235,6 +235,11 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         return HYBRID_TICK_NONE;
     }
     hybrid_point("src-in-rounds");
+    if (h->rp_ended) {
+        /* What we send may arrive, but there is no handoff without answers */
+        qemu_file_shutdown(s->to_dst_file);
+        return HYBRID_TICK_ITERATE;
+    }
     hybrid_src_sample(false);
 
     cut = hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
@@ -325,4 +330,26 @@ void hybrid_src_observe(MigrationState *s)
                          &(HybridRoundEnd) { .end_us = hybrid_now_us() });
     hybrid_src_begin_round(hybrid_now_us());
     hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+}
+
+/* ---- migrate-pause ---- */
+
+bool hybrid_src_may_pause(MigrationState *s)
+{
+    if (!hybrid_src.active || hybrid_src.observe) {
+        return false;
+    }
+    switch (s->state) {
+    case MIGRATION_STATUS_SETUP:
+    case MIGRATION_STATUS_WAIT_UNPLUG:
+    case MIGRATION_STATUS_ACTIVE:
+    case MIGRATION_STATUS_PRE_SWITCHOVER:
+    case MIGRATION_STATUS_DEVICE:
+        break;
+    default:
+        return false;
+    }
+    /* Without a connection there is migrate_cancel only */
+    QEMU_LOCK_GUARD(&s->qemu_file_lock);
+    return s->to_dst_file;
 }

@@ -141,6 +141,12 @@ bool hybrid_src_cancel_because(MigrationState *s, const Error *why);
  */
 void hybrid_src_quit(MigrationState *s);
 
+/*
+ * migrate-pause, before the usual pause of post-copy is possible: true if this
+ * migration can do something with a connection that is shut down.  Any thread.
+ */
+bool hybrid_src_may_pause(MigrationState *s);
+
 /* Source is free of the guest, or the migration ended otherwise */
 void hybrid_src_done(MigrationState *s);
 

@@ -5,10 +5,13 @@ pause that can be recovered, or the guest runs on at the source.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import os
+import signal
+import socket
 import time
 
 from channels import MAIN, PREEMPT, TO_DST, TO_SRC, Channels
-from common import HOT, audit, booted, check, equal
+from common import audit, booted, check, equal, exits
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 
@@ -208,11 +211,113 @@ def recovery_silent(logs):
         _recover(pair, migration)
 
 
+def _paused_destination(logs, end):
+    """The guest there waits for pages; end(guest) has to end that QEMU."""
+    with booted(logs, rate='unlimited') as pair:
+        migration, channels = _start(pair, False)
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        channels.close()
+        _wait_paused(migration, 1)
+        time.sleep(1)           # for the guest to touch a missing page
+        end(pair.dst)
+        check(exits(pair.dst, 30), 'the destination does not end')
+        _not_at_source(pair)
+
+
+def sigterm_while_paused(logs):
+    _paused_destination(logs, lambda guest: os.kill(
+        guest.machine.get_pid(), signal.SIGTERM))
+
+
+def quit_while_paused(logs):
+    _paused_destination(logs,
+                        lambda guest: guest.monitor.command('quit', oob=True))
+
+
+def _pause_keeps_guest(logs, arrange, **parameters):
+    """
+    arrange(pair, migration, channels) stalls both; then migrate-pause: the
+    guest is the source's, and runs on there.
+    """
+    with booted(logs, rate='unlimited') as pair:
+        migration, channels = _start(pair, True, **parameters)
+        arrange(pair, migration, channels)
+        for connection in channels.connections:
+            connection.stall()
+        begin = time.monotonic()
+        for guest in (pair.src, pair.dst):
+            guest.monitor.command('migrate-pause', oob=True)
+        equal(migration.wait_end(), 'failed', 'ended as')
+        took = time.monotonic() - begin
+        check(took < 5, f'the pause took {took:.1f} s')
+        check('paused by the user' in migration.info()['error-desc'],
+              f'error: {migration.info()["error-desc"]}')
+        check(exits(pair.dst, PATIENCE), 'the destination does not end')
+        audit(pair, 'src')
+
+
+def pause_in_rounds(logs):
+    def arrange(_pair, migration, _channels):
+        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    _pause_keeps_guest(logs, arrange, **{'max-bandwidth': 8 << 20,
+                                         'hybrid-max-rounds': 5})
+
+
+def pause_in_handoff(logs):
+    """The package has come, LOADED does not."""
+    def arrange(pair, migration, channels):
+        check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
+              'no channel for preemption')
+        channels.connections[MAIN].stall(TO_SRC)
+        check(migration.wait_phase('state-transfer', PATIENCE), 'no stop')
+    _pause_keeps_guest(logs, arrange, **{'hybrid-handoff-timeout': 60000,
+                                         'max-bandwidth': 60 << 20})
+
+
+def return_path_dies_in_rounds(logs):
+    with booted(logs, rate='unlimited') as pair:
+        migration, channels = _start(pair, False, **{
+            'max-bandwidth': 8 << 20, 'hybrid-max-rounds': 50})
+        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        channels.connections[MAIN].half_close(TO_SRC)
+        equal(migration.wait_end(5), 'failed', 'ended as')
+        audit(pair, 'src')
+
+
+def recovery_not_connected(logs):
+    """migrate-pause ends an attempt to connect, also with TLS' handshake."""
+    with booted(logs, rate='unlimited') as pair:
+        migration, channels = _start(pair, False)
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        channels.close()
+        _wait_paused(migration, 1)
+        # Nobody accepts, and the queue is full: connect() waits.
+        path = f'{pair.run.folder}/full.sock'
+        with socket.socket(socket.AF_UNIX) as listener, \
+                socket.socket(socket.AF_UNIX) as queued:
+            listener.bind(path)
+            listener.listen(0)
+            queued.connect(path)
+            pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
+            check(migration.wait_status('src', 'postcopy-recover-setup',
+                                        timeout=PATIENCE), 'no attempt')
+            pair.src.monitor.command('migrate-pause', oob=True)
+            check(pair.log.wait(lambda: _times(
+                migration, 'src', 'postcopy-paused') >= 2, 10),
+                'the source does not pause again')
+        _recover(pair, migration)
+
+
 _ALL = (return_path_dies, return_path_dies_preempt, preempt_dies,
         preempt_dies_on_demand, preempt_silent, preempt_silent_at_the_end,
         recovery_preempt_missing, recovery_preempt_closed, recovery_silent,
-        forward_path_dies_preempt, preempt_dies_upstream)
+        forward_path_dies_preempt, preempt_dies_upstream,
+        sigterm_while_paused, quit_while_paused, pause_in_rounds,
+        pause_in_handoff, return_path_dies_in_rounds, recovery_not_connected)
 CASES = {f.__name__.replace('_', '-'): f for f in _ALL}
 #: The rest of them only in the long run.
 LONG = {f.__name__.replace('_', '-') for f in (
-    return_path_dies_preempt, forward_path_dies_preempt, preempt_silent)}
+    return_path_dies_preempt, forward_path_dies_preempt, preempt_silent,
+    preempt_dies_upstream, quit_while_paused)}
