@@ -444,6 +444,7 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
         hybrid_point("dst-paused");
+        hybrid_flow_recovers();
         QEMU_LOCK_GUARD(&hybrid_dst.lock);
         hybrid_dst_step(HANDOFF_EV_LINK_LOST);
     }

@@ -321,6 +321,13 @@ void hybrid_flow_drain(MigrationState *s)
 
 /* ---- destination ---- */
 
+static bool reader_is_new = true;
+
+void hybrid_flow_recovers(void)
+{
+    reader_is_new = true;
+}
+
 void hybrid_flow_has_read(QEMUFile *f, uint64_t bytes)
 {
     static HybridReader reader;
@@ -331,8 +338,12 @@ void hybrid_flow_has_read(QEMUFile *f, uint64_t bytes)
     if (!hybrid_dst_took(HYBRID_FLAG_PLACED)) {
         return;
     }
-    /* Another connection; its file may lie where the last one's did */
-    if (f != file || bytes < reader.said) {
+    /*
+     * Another connection; its file may lie where the last one's did.  What
+     * was said last may not have arrived, and the source waits for a step.
+     */
+    if (reader_is_new || f != file || bytes < reader.said) {
+        reader_is_new = false;
         hybrid_reader_init(&reader, page_size);
         file = f;
     }

@@ -208,6 +208,9 @@ void hybrid_flow_reset(bool again);
 /* Source: PLACED has come.  Return path thread. */
 void hybrid_flow_peer_read(HybridMessage *m);
 
+/* Destination: the connection is lost, another one follows; listen thread */
+void hybrid_flow_recovers(void);
+
 /*
  * Destination, post-copy: @bytes of main channel @f were read, and what is in
  * them was placed.  Says so (PLACED) when it is time.  Listen thread.
