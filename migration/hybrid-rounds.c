@@ -126,6 +126,10 @@ static void measure(HybridRounds *r, HybridRoundRecord *rec)
 
     measure_dip(r, rec, throughput);
     r->fit_bandwidth = smooth_get(&r->bandwidth);
+    if (!r->fit_bandwidth && rec->time_us) {
+        /* So much it was at least, with the time for zero pages and all */
+        r->fit_bandwidth = rec->bytes * 1e6 / rec->time_us;
+    }
     if (throughput > 0.0 && !r->dip) {
         smooth_add(&r->throughput, throughput, rec->time_us);
     }
@@ -255,9 +259,11 @@ static bool gain_by_cold(const HybridRounds *r, const HybridRoundRecord *rec,
     double left = rec->whole.remaining;
     double hot = MIN((double)rec->whole.hot, left);
     double us, dirtied, in_vain, after;
+    /* A short first round leaves pages out before it is known which are hot */
+    bool left_out = r->rounds == 1 && rec->deferred_pages >= COLD_MIN;
 
     *cheap = false;
-    if (!hot ||
+    if ((!hot && !left_out) ||
         !dirtied_meanwhile(r, &r->whole, rec, cold, &us, &dirtied)) {
         return false;
     }

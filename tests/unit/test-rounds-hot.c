@@ -98,6 +98,21 @@ static void test_rest_of_first(void)
     end(&r, &rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_NO_GAIN, false);
 }
 
+/*
+ * A first round so short that nothing is known to be hot has left out what
+ * was being written: that goes in a second one.
+ */
+static void test_rest_of_short_first(void)
+{
+    HybridRoundRecord rec = first_round(60000, 0);
+    HybridRounds r;
+
+    rec.deferred_pages = 60000;
+    rec.dirtied_pages = 4000;
+    begin(&r, 1000, 4000);
+    end(&r, &rec, HYBRID_ACTION_CONTINUE, HYBRID_REASON_NONE, false);
+}
+
 /* A set that is hot but written slowly: the rounds converge with it */
 static void test_slow_hot(void)
 {
@@ -333,6 +348,8 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/rounds/hot/only-hot", test_only_hot);
     g_test_add_func("/hybrid/rounds/hot/cold-first", test_cold_first);
     g_test_add_func("/hybrid/rounds/hot/rest-of-first", test_rest_of_first);
+    g_test_add_func("/hybrid/rounds/hot/rest-of-short-first",
+                    test_rest_of_short_first);
     g_test_add_func("/hybrid/rounds/hot/slow-hot", test_slow_hot);
     g_test_add_func("/hybrid/rounds/hot/resends", test_resends);
     g_test_add_func("/hybrid/rounds/hot/resends-so-far", test_resends_so_far);

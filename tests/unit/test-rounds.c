@@ -43,6 +43,29 @@ static void test_tick(void)
                     HYBRID_REASON_REQUESTED);
 }
 
+/*
+ * A round of next to nothing but zero pages does not measure the link, but
+ * shows what it carries at least.
+ */
+static void test_fits_without_measurement(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRoundRecord rec = {
+        .pages = 16384, .zero_pages = 16200, .bytes = 900000,
+        .time_us = 20000, .remaining_pages = 185,
+    };
+    HybridRounds r;
+
+    cfg.max_rounds = 1;
+    cfg.downtime_limit_us = 300000;     /* 13.5 MB at 45 MB/s */
+    hybrid_rounds_init(&r, &cfg, 16384);
+    check(&r, rec, HYBRID_ACTION_COMPLETE, HYBRID_REASON_ROUND_LIMIT);
+
+    cfg.downtime_limit_us = 10000;      /* 450 KB, and 758 are left */
+    hybrid_rounds_init(&r, &cfg, 16384);
+    check(&r, rec, HYBRID_ACTION_HANDOFF, HYBRID_REASON_ROUND_LIMIT);
+}
+
 static void test_min_gain(void)
 {
     HybridRoundsConfig cfg = sim_config();
@@ -427,6 +450,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hybrid/rounds/tick", test_tick);
+    g_test_add_func("/hybrid/rounds/fits-without-measurement",
+                    test_fits_without_measurement);
     g_test_add_func("/hybrid/rounds/min-gain", test_min_gain);
     g_test_add_func("/hybrid/rounds/fits", test_fits);
     g_test_add_func("/hybrid/rounds/bounds", test_bounds);
