@@ -122,7 +122,40 @@ void hybrid_src_wait(int timeout_ms);
 /* Phase changes: event and trace */
 void hybrid_set_phase(MigrationHybridPhase phase, const char *reason);
 
-/* hybrid-switch.c: the watchdog is of no use any more */
+/* ---- hybrid-timeout.c ---- */
+
+/* What a cancel leaves to ABORT to get into the socket, on a stuck link */
+#define HYBRID_ABORT_PATIENCE_US 500000
+
+/*
+ * From the stop to LOADED, in ms; what is sent while the guest stands still
+ * has its own time
+ */
+uint64_t hybrid_src_patience_ms(void);
+
+/*
+ * As long may a destination be silent that has been given the guest, in
+ * microseconds
+ */
+int64_t hybrid_src_end_patience_us(void);
+
+/*
+ * Behind GRANT: the destination need not have said all yet, it may lock its
+ * memory or be busy.  As long as it, or at least its host, is heard, it is
+ * not lost.  hybrid_src.lock held.
+ */
+bool hybrid_src_hears_peer(void);
+
+/* The error that the time is over, for the operator */
+void hybrid_src_timeout_error(Error **errp);
+
+/*
+ * Until hybrid_src_disarm() the switch has @patience_us from now; a time that
+ * runs already is only shortened.  hybrid_src.lock held.
+ */
+void hybrid_src_arm(MigrationState *s, int64_t patience_us);
+
+/* The time-out is of no use any more; hybrid_src.lock not held */
 void hybrid_src_disarm(void);
 
 /* Neither cancelled nor timed out, and the package is not sent yet */
