@@ -292,9 +292,6 @@ MigrationHybridPush *hybrid_push_info(void);
 
 /* ---- hybrid-reason.c ---- */
 
-/* Destination: SETTINGS, when they come, are refused; takes @why, or NULL */
-void hybrid_dst_refuse_with(char *why);
-
 /* FAILED came; hybrid_src.lock held */
 void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp);
 

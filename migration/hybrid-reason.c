@@ -57,13 +57,9 @@ bool hybrid_dst_refuses_next(MigrationIncomingState *mis, QEMUFile *f, int n)
     uint8_t *next;
 
     if (!n) {
-        if (qemu_peek_buffer(f, &next, sizeof(hybrid_hello), 0) !=
-                sizeof(hybrid_hello) ||
-            memcmp(next, hybrid_hello, sizeof(hybrid_hello))) {
-            return false;
-        }
-        hybrid_dst_refuse_with(migration_incoming_errors(mis));
-        return true;
+        return qemu_peek_buffer(f, &next, sizeof(hybrid_hello), 0) ==
+                   sizeof(hybrid_hello) &&
+               !memcmp(next, hybrid_hello, sizeof(hybrid_hello));
     }
     if (n < 3) {
         return true;

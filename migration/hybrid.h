@@ -296,10 +296,13 @@ void hybrid_dst_failed(MigrationIncomingState *mis, const char *text);
 
 /*
  * The stream cannot be loaded, and @n commands were read since that was found.
- * True: another one of the hello or of the settings, which will be refused
- * with the errors that were reported, comes next in @f.
+ * True: another one of the hello or of the settings, which are to be refused,
+ * comes next in @f.
  */
 bool hybrid_dst_refuses_next(MigrationIncomingState *mis, QEMUFile *f, int n);
+
+/* SETTINGS, when they come, are refused; takes @why, or NULL */
+void hybrid_dst_refuse_with(char *why);
 
 /* A vCPU thread @ptid faulted on @addr; the page may just have come */
 void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid);
