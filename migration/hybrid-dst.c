@@ -97,6 +97,7 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
     WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
         hybrid_dst_step(HANDOFF_EV_HELLO);
         hybrid_dst.agreed = true;
+        hybrid_dst.channel_lost = false;
     }
     hybrid_point("dst-heard-hello");
     migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
@@ -239,7 +240,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDst *h = &hybrid_dst;
-    bool again, recovered = false;
+    bool again, lost, recovered = false;
 
     if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
         error_report("The source recovers another migration than the one "
@@ -256,6 +257,8 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         if (!hybrid_dst_step(HANDOFF_EV_GRANT)) {
             return 0;
         }
+        lost = h->channel_lost;
+        h->channel_lost = false;
     }
     if (recovered) {
         hybrid_faults_recovered(mis);
@@ -267,6 +270,9 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
     } else if (h->started) {
         /* RUNNING may be what got lost */
         hybrid_dst_say_running(mis, h->running_said);
+    }
+    if (lost) {
+        migration_incoming_shutdown_channels(mis);
     }
     return 0;
 }
@@ -440,12 +446,27 @@ bool hybrid_dst_may_pause(bool running)
            h->state == HANDOFF_DST_RUNNING_PAUSED;
 }
 
+bool hybrid_dst_hears_out(void)
+{
+    HybridDst *h = &hybrid_dst;
+
+    QEMU_LOCK_GUARD(&h->lock);
+    if (!h->agreed || (h->state != HANDOFF_DST_READY &&
+                       h->state != HANDOFF_DST_LOADING &&
+                       h->state != HANDOFF_DST_LOADED)) {
+        return false;
+    }
+    h->channel_lost = true;
+    return true;
+}
+
 void hybrid_dst_paused(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
         hybrid_point("dst-paused");
         hybrid_flow_recovers();
         QEMU_LOCK_GUARD(&hybrid_dst.lock);
+        hybrid_dst.channel_lost = false;
         hybrid_dst_step(HANDOFF_EV_LINK_LOST);
     }
 }

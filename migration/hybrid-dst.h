@@ -14,6 +14,7 @@ typedef struct HybridDst {
     HandoffDstState state;
     bool agreed;
     bool plain;                 /* what came first was no hello */
+    bool channel_lost;          /* and not broken yet; under lock */
     uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
     uint64_t id;                /* of the migration, from SETTINGS */
     int64_t package_us;         /* the package has come; for the trace */

@@ -42,7 +42,7 @@ typedef struct HybridSrc {
     bool rp_ended;
     bool timed_out;
     int64_t heard_us;           /* the last message of the destination */
-    bool deciding;              /* the package, then GRANT or ABORT */
+    bool deciding;              /* from the stop until GRANT or ABORT */
     uint32_t flags;             /* HYBRID_FLAG_*, what both sides know */
 
     /* the stop's parts; migration thread */
@@ -135,7 +135,8 @@ uint64_t hybrid_src_patience_ms(void);
 
 /*
  * As long may a destination be silent that has been given the guest, in
- * microseconds
+ * microseconds: hybrid-handoff-timeout, but never so short that its host
+ * could not answer two probes in a row
  */
 int64_t hybrid_src_end_patience_us(void);
 

@@ -76,6 +76,7 @@ void hybrid_src_reset(void)
     hybrid_devices_reset();
     QEMU_LOCK_GUARD(&h->lock);
     h->active = h->observe = h->agreed = h->peer_loaded = false;
+    h->deciding = false;
     h->rp_ended = h->timed_out = h->received_known = false;
     h->decided = h->held = h->completing = h->requests_only = false;
     h->advised = h->peer_failed = false;

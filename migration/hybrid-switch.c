@@ -52,6 +52,7 @@ void hybrid_src_stopped(MigrationState *s)
         }
         if (h->agreed) {
             hybrid_src_step(HANDOFF_EV_VM_STOPPED);
+            h->deciding = true;
             /* The client's own pause (pre-switchover) comes on top */
             if (!migrate_pause_before_switchover()) {
                 hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
@@ -205,9 +206,6 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     bool granted, send;
 
     h->saved_us = hybrid_now_us();
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        h->deciding = true;
-    }
     bql_unlock();
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
@@ -432,10 +430,13 @@ void hybrid_src_quit(MigrationState *s)
         return;
     }
     hybrid_src_cancel(s);
-    QEMU_LOCK_GUARD(&h->lock);
-    while (h->deciding && hybrid_now_us() < deadline_us) {
-        hybrid_src_wait(100);
+    bql_unlock();               /* the migration thread may need it */
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        while (h->deciding && hybrid_now_us() < deadline_us) {
+            hybrid_src_wait(100);
+        }
     }
+    bql_lock();
 }
 
 void hybrid_src_done(MigrationState *s)
@@ -444,6 +445,9 @@ void hybrid_src_done(MigrationState *s)
 
     if (!h->active || h->times.done_us >= 0) {
         return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->deciding = false;
     }
     hybrid_src_disarm();
     h->times.done_us = hybrid_now_us();

@@ -16,7 +16,11 @@ typedef struct HybridTcp {
 /* False, also for @fd -1, if nothing is known; a UNIX socket knows queued */
 bool hybrid_tcp_ask(int fd, HybridTcp *tcp);
 
-/* Ask each second whether the peer's host is there, when nothing is sent */
+/*
+ * Ask each second whether the peer's host is there, when nothing is sent.
+ * Two probes in a row and a slow answer take less than HYBRID_TCP_PROBES_US.
+ */
+#define HYBRID_TCP_PROBES_US 3000000
 bool hybrid_tcp_probe(int fd);
 
 /* How long nothing was heard of the peer's host, -1: not known, no TCP */

@@ -23,7 +23,8 @@ uint64_t hybrid_src_patience_ms(void)
 
 int64_t hybrid_src_end_patience_us(void)
 {
-    return migrate_hybrid_handoff_timeout() * 1000ll;
+    return MAX(migrate_hybrid_handoff_timeout() * 1000ll,
+               HYBRID_TCP_PROBES_US);
 }
 
 bool hybrid_src_hears_peer(void)

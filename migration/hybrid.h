@@ -288,6 +288,14 @@ void hybrid_dst_finish(MigrationIncomingState *mis);
  */
 bool hybrid_dst_may_pause(bool running);
 
+/*
+ * A direction or a channel is lost.  True: the source has not decided yet, and
+ * what it says, ABORT above all, may be there to be read: break nothing.  It
+ * notices, too, as it owns the guest.  Should it give the guest away all the
+ * same, the channels are broken then.  Any thread.
+ */
+bool hybrid_dst_hears_out(void);
+
 /* The stream broke; the pause of post-copy begins */
 void hybrid_dst_paused(MigrationIncomingState *mis);
 
