@@ -86,7 +86,10 @@ WAYS = {points.HANDOFF: 'The guest is handed over (postcopy)',
 def write(results):
     with open(results, encoding='utf-8') as file:
         known = json.load(file)
-    lines = [HEAD]
+    cells = [f'{point} {name}' for point in points.POINTS
+             for name in kinds.FAULTS if not kinds.why_empty(point, name)]
+    ran = sum(cell in known for cell in cells)
+    lines = [HEAD, f'Made from {ran} of {len(cells)} cells.\n']
     for way, title in WAYS.items():
         lines.append(f'## {title}\n')
         for name, faults in TABLES.items():
