@@ -178,8 +178,8 @@ class World:
         if self.alive('src'):
             try:
                 self.pair.src.qmp('migrate_cancel')
-            except QmpError:
-                pass
+            except (QmpError, QmpLost):
+                pass            # too late, or it is just ending
         self.pause_both()
 
     def pause_both(self):
@@ -193,8 +193,8 @@ class World:
             except QmpError:
                 pass            # it has noticed, or has nothing to pause
             except QmpLost:
-                if side == 'dst' and self.stopped('dst'):
-                    continue
+                if self.stopped(side) or not self.alive(side):
+                    continue    # it is just ending
                 raise
             took = time.monotonic() - begin
             need(took <= PAUSE_S + 1, f'migrate-pause took {took:.1f} s')
