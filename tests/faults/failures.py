@@ -14,7 +14,8 @@ import points
 PAGE = os.path.join(paths.ROOT, 'docs', 'failures.md')
 
 SIGNS = {judge.STAYS: 'S', judge.MOVES: 'M', judge.RECOVERS: 'R',
-         judge.LOST: 'L', judge.ENDED: 'E', judge.WITHOUT: 'W'}
+         judge.LOST: 'L', judge.ENDED: 'E', judge.WITHOUT: 'W',
+         judge.ENDED_THERE: 'D'}
 
 TABLES = {
     'The link': ('link-cut', 'link-to-src', 'link-to-dst', 'link-down',
@@ -41,6 +42,7 @@ was left open, and where it had stayed at the source a second migration worked.
 | L | is lost with the destination; the source says so and never runs it |
 | E | has ended with the source that owned it; the destination never runs it |
 | W | runs on at the destination, whose source is gone |
+| D | has moved whole, and ended with the destination's QEMU |
 | · | not run in what this page was made from |
 | – | makes no sense, see the end |
 

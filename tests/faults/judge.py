@@ -26,6 +26,7 @@ RECOVERS = 'pauses, recovers'
 LOST = 'is lost, and said to be'
 ENDED = 'has ended with its source'
 WITHOUT = 'runs on without its source'
+ENDED_THERE = 'has moved, and ended with its destination'
 
 
 def judge(world, fault, fault_name):
@@ -43,6 +44,9 @@ def judge(world, fault, fault_name):
     if status == PAUSED:
         return _paused(world, fault)
     if status == 'completed':
+        if fault.kills == 'dst' and not world.alive('dst'):
+            need(not world.runs('src'), 'given away, and the source runs it')
+            return ENDED_THERE  # by who ended its QEMU, it was whole
         _moved(world)
         return MOVES
     need(status in ('failed', 'cancelled'), f'the source is {status}')

@@ -115,6 +115,8 @@ def _connections(world):
 def _break(which):
     def act(world):
         ports = _connections(world)
+        if which >= len(ports):
+            return              # the other side has closed it by now
         for side, word in (('src', 'sport'), ('dst', 'dport')):
             command('ip', 'netns', 'exec', world.pair.link.names[side],
                     'ss', '-K', '-t', word, '=', str(ports[which]),
@@ -180,6 +182,9 @@ def why_empty(point, name):
     fault = FAULTS[name]
     if name == 'main-broken' and point.name.endswith('-paused'):
         return 'there is no connection'
+    if name == 'main-broken' and point.name.endswith('-STATS') and \
+       not point.name.startswith('dst-sends'):
+        return 'the destination closes the connection then'
     if fault.preempt and point.way == 'recovery':
         return 'the second connection may not be made again yet'
     if fault.preempt and point.way == 'precopy' and \
