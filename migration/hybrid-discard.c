@@ -338,6 +338,19 @@ static int hybrid_drop_reserve(RAMBlock *rb)
     return 0;
 }
 
+static int hybrid_dst_reserve_again(RAMBlock *rb, void *opaque)
+{
+    return hybrid_drop_reserve(rb);
+}
+
+int hybrid_dst_advised(void)
+{
+    RCU_READ_LOCK_GUARD();
+
+    return !hybrid_dst_agreed() ? 0 :
+        foreach_not_ignored_block(hybrid_dst_reserve_again, NULL);
+}
+
 /*
  * The first page of a huge page that comes brings all others with it, as
  * zeroes.  Also anything in QEMU that looks at guest memory (a display, a

@@ -254,6 +254,13 @@ int hybrid_dst_admit_command(MigrationIncomingState *mis, QEMUFile *f,
 int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f,
                        uint16_t len);
 
+/*
+ * Postcopy has dropped all that was in the guest's memory: what was reserved
+ * for it in pools of huge pages is reserved again.  0 or -errno: others have
+ * taken some.
+ */
+int hybrid_dst_advised(void);
+
 /* The package begins to be loaded.  0 or -errno. */
 int hybrid_dst_package(MigrationIncomingState *mis);
 

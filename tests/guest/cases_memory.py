@@ -101,6 +101,7 @@ KINDS = {
     'file-private': _one('memory-backend-file,mem-path={file},share=off'),
     'huge': _one(f'{HUGE},share=on', huge=True),
     'huge-private': _one(f'{HUGE},share=off', huge=True),
+    'huge-prealloc': _one(f'{HUGE},share=on,prealloc=on', huge=True),
     # One of them is no whole number of huge pages, chunks or parts of a log
     'nodes': _nodes((f'{HUGE},share=on', '64M'),
                     ('memory-backend-ram', '75908K'),
@@ -223,6 +224,29 @@ def _thief():
             thief.kill()
 
 
+def _unreserved():
+    def read(name):
+        with open(f'/sys/kernel/mm/hugepages/{POOL}/{name}',
+                  encoding='ascii') as number:
+            return int(number.read())
+    return read('free_hugepages') - read('resv_hugepages')
+
+
+def huge_prealloc_kept(logs):
+    """
+    Postcopy drops at its beginning what was allocated before: the huge pages
+    are the destination's all the same, from the first page on.
+    """
+    with KINDS['huge-prealloc']() as settings, \
+         booted(logs, HOT, mem=MEM, rate='100mbit', **settings) as pair:
+        before = _unreserved()
+        migration = _start(pair).start()
+        migration.wait_phase('rounds')
+        equal(_unreserved(), before, 'huge pages that others can take')
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
 def _taken(logs, kind):
     """
     Huge pages that are dropped at the destination stay reserved for it. If
@@ -291,12 +315,13 @@ CASES = {
     'memory-read-only': read_only,
     'memory-huge-taken': huge_taken,
     'memory-huge-private-taken': huge_private_taken,
+    'memory-huge-prealloc-kept': huge_prealloc_kept,
     'memory-giant': giant,
 }
 
 #: In the usual run each kind and each end is met, huge pages with all ends.
 USUAL = {'memory-huge-at-source', 'memory-read-only',
-         'memory-huge-taken'} | {
+         'memory-huge-taken', 'memory-huge-prealloc-kept'} | {
     f'memory-{name}' for name in (
         'locked-handoff', 'prealloc-again', 'shared-handoff', 'memfd-recover',
         'memfd-private-preempt', 'file-preempt', 'file-private-recover',
