@@ -135,26 +135,3 @@ const char *hybrid_verdict_str(HybridVerdict verdict)
 {
     return verdict < HYBRID_GATE__MAX ? verdicts[verdict].name : "?";
 }
-
-char *hybrid_peer_text(const char *text, size_t n)
-{
-    g_autofree char *valid = NULL;
-    GString *clean = g_string_new(NULL);
-
-    /* A byte that is not valid becomes three: bound it before and after */
-    valid = g_utf8_make_valid(text, MIN(n, HYBRID_PEER_TEXT_MAX));
-    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
-        gunichar c = g_utf8_get_char(p);
-        const char *next = g_utf8_next_char(p);
-
-        if (clean->len + (next - p) > HYBRID_PEER_TEXT_MAX) {
-            break;
-        }
-        if (g_unichar_isprint(c) && c != 0x2028 && c != 0x2029) {
-            g_string_append_len(clean, p, next - p);
-        } else {
-            g_string_append_c(clean, '?');
-        }
-    }
-    return g_string_free(clean, FALSE);
-}

@@ -109,12 +109,4 @@ const char *hybrid_from_src_str(HybridFromSrc msg);
 const char *hybrid_place_str(HybridPlace place);
 const char *hybrid_verdict_str(HybridVerdict verdict);
 
-/*
- * Text of a peer, for logs and QMP: valid UTF-8 without control characters,
- * which could forge lines of a log or move a terminal's cursor, and not
- * longer than HYBRID_PEER_TEXT_MAX bytes.  @n bytes at @text.
- */
-#define HYBRID_PEER_TEXT_MAX 1024
-char *hybrid_peer_text(const char *text, size_t n);
-
 #endif

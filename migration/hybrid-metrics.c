@@ -46,14 +46,17 @@ void hybrid_times_started(HybridTimes *t, const HybridRtt *rtt,
                           const HybridStarted *started, int64_t now_us)
 {
     int64_t round_trip = 2 * MAX(0, hybrid_rtt_one_way(rtt));
-    int64_t latest = now_us - MAX(0, started->ago_us);
+    int64_t latest = now_us - CLAMP(started->ago_us, 0, now_us);
     int64_t earliest = t->grant_us;
 
+    /* None can be more than the time that has passed here meanwhile */
     if (t->loaded_us >= 0 && started->after_loaded_us >= 0) {
-        latest = MIN(latest, t->loaded_us + started->after_loaded_us);
+        latest = MIN(latest, t->loaded_us + MIN(started->after_loaded_us,
+                                                now_us - t->loaded_us));
     }
     if (t->grant_us >= 0 && started->after_grant_us >= 0) {
-        earliest = t->grant_us + round_trip + started->after_grant_us;
+        earliest = t->grant_us + round_trip +
+                   MIN(started->after_grant_us, now_us - t->grant_us);
     }
     /* They cross if the directions' delays differ: then, halfway */
     t->running_us = earliest <= latest ? latest : (earliest + latest) / 2;

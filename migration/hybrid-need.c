@@ -98,22 +98,13 @@ void hybrid_need_put(HybridMessage *m)
 void hybrid_need_get(HybridMessage *m, HybridToldNeed *need)
 {
     uint64_t check = hybrid_msg_get_be64(m);
-    uint64_t blocks;
 
     /* What it does not know is taken for what is safe */
     need->check = check < MIGRATION_HYBRID_MEMORY_CHECK__MAX ?
                   check : MIGRATION_HYBRID_MEMORY_CHECK_ENFORCE;
     need->told = true;
-    need->unplugged = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
-                                            g_free);
     need->ballooned = hybrid_msg_get_be64(m);
-    blocks = hybrid_msg_get_be64(m);
-    while (blocks-- && !m->overrun) {
-        uint64_t *bytes = g_new(uint64_t, 1);
-
-        *bytes = hybrid_msg_get_be64(m);
-        g_hash_table_insert(need->unplugged, hybrid_msg_get_text(m), bytes);
-    }
+    need->unplugged = hybrid_msg_get_sizes(m, hybrid_msg_get_be64(m));
 }
 
 uint64_t hybrid_need_unplugged(const HybridToldNeed *need, RAMBlock *rb)

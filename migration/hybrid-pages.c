@@ -130,32 +130,24 @@ typedef struct HybridPageSizes {
 static int hybrid_page_sizes_compare(RAMBlock *rb, void *opaque)
 {
     HybridPageSizes *sizes = opaque;
-    size_t *found = g_hash_table_lookup(sizes->theirs, rb->idstr);
-    size_t here = qemu_ram_pagesize(rb);
-    size_t there = found ? *found : qemu_target_page_size();
+    uint64_t *found = g_hash_table_lookup(sizes->theirs, rb->idstr);
+    uint64_t here = qemu_ram_pagesize(rb);
+    uint64_t there = found ? *found : qemu_target_page_size();
 
     if (here != there) {
-        error_setg(sizes->errp, "Memory block '%s' has pages of %zu KiB at the "
-                   "source and of %zu KiB at the destination: post-copy needs "
-                   "the same", rb->idstr, here / 1024, there / 1024);
+        error_setg(sizes->errp, "Memory block '%s' has pages of %" PRIu64 " KiB at "
+                   "the source and of %" PRIu64 " KiB at the destination: "
+                   "post-copy needs the same", rb->idstr, here / 1024, there / 1024);
     }
     return here != there;
 }
 
 bool hybrid_page_sizes_same(HybridMessage *m, Error **errp)
 {
-    g_autoptr(GHashTable) theirs = g_hash_table_new_full(g_str_hash,
-                                                         g_str_equal, g_free,
-                                                         g_free);
+    g_autoptr(GHashTable) theirs = hybrid_msg_get_sizes(m,
+                                                    hybrid_msg_get_be16(m));
     HybridPageSizes sizes = { theirs, errp };
-    unsigned n = hybrid_msg_get_be16(m);
 
-    while (n-- && !m->overrun) {
-        size_t size = hybrid_msg_get_be64(m);
-        char *name = hybrid_msg_get_text(m);
-
-        g_hash_table_insert(theirs, name, g_memdup2(&size, sizeof(size)));
-    }
     RCU_READ_LOCK_GUARD();
     return m->overrun ||        /* an error of its own */
            !foreach_not_ignored_block(hybrid_page_sizes_compare, &sizes);

@@ -192,6 +192,24 @@ bool hybrid_reserve_parse_number(const char *text, uint64_t *value)
     return true;
 }
 
+uint64_t hybrid_reserve_parse_nodes(const char *text)
+{
+    uint64_t nodes = 0;
+
+    while (g_ascii_isdigit(*text)) {
+        char *end;
+        uint64_t first = g_ascii_strtoull(text, &end, 10);
+        uint64_t last = *end == '-' ? g_ascii_strtoull(end + 1, &end, 10)
+                                    : first;
+
+        for (uint64_t n = first; n <= last && n < 64; n++) {
+            nodes |= 1ull << n;
+        }
+        text = *end == ',' ? end + 1 : end;
+    }
+    return nodes;
+}
+
 char *hybrid_reserve_refusal(const char *what, uint64_t needed,
                              uint64_t available)
 {

@@ -91,6 +91,9 @@ bool hybrid_reserve_parse_node(const char *text, uint64_t *bytes);
  */
 bool hybrid_reserve_parse_number(const char *text, uint64_t *value);
 
+/* "0,2-3" as bits; nodes beyond the 64th are left out */
+uint64_t hybrid_reserve_parse_nodes(const char *text);
+
 /*
  * One sentence without a full stop, for operators: what there is not enough of
  * (@what), and both numbers; in MiB, and in bytes where these look equal.

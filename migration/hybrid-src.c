@@ -368,18 +368,11 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
 static void hybrid_src_stats(HybridMessage *m)
 {
     HybridSrc *h = &hybrid_src;
-    uint32_t vcpus;
 
     h->pages_received = hybrid_msg_get_be64(m);
     h->received_known = true;
-    vcpus = MIN(hybrid_msg_get_be32(m), HYBRID_MSG_MAX_BODY / 8);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
-    h->vcpu_blocked_us = g_array_new(false, true, sizeof(uint64_t));
-    while (vcpus-- && !m->overrun) {
-        uint64_t us = hybrid_msg_get_be64(m);
-
-        g_array_append_val(h->vcpu_blocked_us, us);
-    }
+    h->vcpu_blocked_us = hybrid_msg_get_numbers(m, hybrid_msg_get_be32(m));
 }
 
 static void hybrid_src_ready(HybridMessage *m, Error **errp)
@@ -450,9 +443,11 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             break;
         case HYBRID_MSG_FAILED:
             {
-                g_autofree char *text = hybrid_msg_get_text(&m);
+                g_autofree char *text = hybrid_msg_get_clean_text(&m);
 
-                hybrid_src_peer_failed(s, text, errp);
+                if (!m.overrun) {
+                    hybrid_src_peer_failed(s, text, errp);
+                }
             }
             break;
         default:

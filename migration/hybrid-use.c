@@ -17,6 +17,7 @@
 #include "exec/target_page.h"
 #include "system/hostmem.h"
 #include "system/system.h"
+#include "hybrid-reserve.h"
 #include "hybrid-use.h"
 
 #ifndef TMPFS_MAGIC
@@ -27,25 +28,6 @@
 #endif
 #define HYBRID_MPOL_BIND    2   /* <linux/mempolicy.h> */
 #define HYBRID_NODES_MAX    1024
-
-/* "0,2-3" as bits; nodes beyond the 64th are left out */
-static uint64_t hybrid_parse_nodes(const char *text)
-{
-    uint64_t nodes = 0;
-
-    while (g_ascii_isdigit(*text)) {
-        char *end;
-        uint64_t first = g_ascii_strtoull(text, &end, 10);
-        uint64_t last = *end == '-' ? g_ascii_strtoull(end + 1, &end, 10)
-                                    : first;
-
-        for (uint64_t n = first; n <= last && n < 64; n++) {
-            nodes |= 1ull << n;
-        }
-        text = *end == ',' ? end + 1 : end;
-    }
-    return nodes;
-}
 
 uint64_t hybrid_host_nodes(void)
 {
@@ -60,13 +42,13 @@ uint64_t hybrid_host_nodes(void)
                              NULL, NULL)) {
         return 0;
     }
-    all = hybrid_parse_nodes(have);
+    all = hybrid_reserve_parse_nodes(have);
     line = strstr(status, "\nMems_allowed_list:");
     if (!line) {
         return 0;
     }
     line += strlen("\nMems_allowed_list:");
-    allowed = all & hybrid_parse_nodes(line + strspn(line, " \t"));
+    allowed = all & hybrid_reserve_parse_nodes(line + strspn(line, " \t"));
 #ifdef SYS_get_mempolicy
     /* "numactl --membind" */
     if (!syscall(SYS_get_mempolicy, &mode, mask, (unsigned long)

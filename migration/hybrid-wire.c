@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/bswap.h"
 #include "qemu-file.h"
 #include "savevm.h"
 #include "hybrid.h"
@@ -20,37 +19,6 @@ HybridMessage hybrid_msg_new(HybridMessageKind kind)
     hybrid_msg_put_be16(&m, kind);
     hybrid_msg_put_be16(&m, HYBRID_WIRE_VERSION);
     return m;
-}
-
-static void hybrid_msg_put(HybridMessage *m, const void *p, size_t n)
-{
-    g_byte_array_append(m->bytes, p, n);
-}
-
-void hybrid_msg_put_be16(HybridMessage *m, uint16_t v)
-{
-    v = cpu_to_be16(v);
-    hybrid_msg_put(m, &v, sizeof(v));
-}
-
-void hybrid_msg_put_be32(HybridMessage *m, uint32_t v)
-{
-    v = cpu_to_be32(v);
-    hybrid_msg_put(m, &v, sizeof(v));
-}
-
-void hybrid_msg_put_be64(HybridMessage *m, uint64_t v)
-{
-    v = cpu_to_be64(v);
-    hybrid_msg_put(m, &v, sizeof(v));
-}
-
-void hybrid_msg_put_text(HybridMessage *m, const char *text)
-{
-    size_t n = MIN(strlen(text), HYBRID_MSG_MAX_BODY / 2);
-
-    hybrid_msg_put_be16(m, n);
-    hybrid_msg_put(m, text, n);
 }
 
 bool hybrid_msg_read(HybridMessage *m, QEMUFile *f, uint16_t len,
@@ -71,67 +39,6 @@ bool hybrid_msg_read(HybridMessage *m, QEMUFile *f, uint16_t len,
     *kind = hybrid_msg_get_be16(m);
     hybrid_msg_get_be16(m);     /* version: bodies only ever grow */
     return true;
-}
-
-static void hybrid_msg_get(HybridMessage *m, void *p, size_t n)
-{
-    if (m->bytes->len - m->pos < n) {
-        m->overrun = true;
-        memset(p, 0, n);
-        return;
-    }
-    memcpy(p, m->bytes->data + m->pos, n);
-    m->pos += n;
-}
-
-size_t hybrid_msg_left(const HybridMessage *m)
-{
-    return m->bytes->len - m->pos;
-}
-
-uint16_t hybrid_msg_get_be16(HybridMessage *m)
-{
-    uint16_t v;
-
-    hybrid_msg_get(m, &v, sizeof(v));
-    return be16_to_cpu(v);
-}
-
-uint32_t hybrid_msg_get_be32(HybridMessage *m)
-{
-    uint32_t v;
-
-    hybrid_msg_get(m, &v, sizeof(v));
-    return be32_to_cpu(v);
-}
-
-uint64_t hybrid_msg_get_be64(HybridMessage *m)
-{
-    uint64_t v;
-
-    hybrid_msg_get(m, &v, sizeof(v));
-    return be64_to_cpu(v);
-}
-
-char *hybrid_msg_get_text(HybridMessage *m)
-{
-    uint16_t n = hybrid_msg_get_be16(m);
-    char *text = g_malloc0(n + 1);
-
-    hybrid_msg_get(m, text, n);
-    return text;
-}
-
-char *hybrid_msg_get_clean_text(HybridMessage *m)
-{
-    g_autofree char *text = hybrid_msg_get_text(m);
-
-    return hybrid_peer_text(text, strlen(text));
-}
-
-void hybrid_msg_free(HybridMessage *m)
-{
-    g_clear_pointer(&m->bytes, g_byte_array_unref);
 }
 
 void hybrid_msg_put_to_dst(QEMUFile *f, HybridMessage *m)

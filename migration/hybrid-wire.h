@@ -65,6 +65,7 @@
 #define QEMU_MIGRATION_HYBRID_WIRE_H
 
 #include "migration/qemu-file-types.h"
+#include "hybrid-msg.h"
 
 #define HYBRID_PING_HELLO   0x48794201u  /* "HyB", version 1 */
 #define HYBRID_PONG_ACK     0x48794281u
@@ -123,38 +124,13 @@ typedef enum {
     HYBRID_MSG_FAILED   = 23,
 } HybridMessageKind;
 
-/* The largest body that either side sends or accepts, in bytes */
-#define HYBRID_MSG_MAX_BODY 32768
-
-/* A message being built, or one that was received; plain buffer */
-typedef struct HybridMessage {
-    GByteArray *bytes;      /* kind, version and body */
-    size_t pos;             /* reader's position */
-    bool overrun;           /* read past the end: message too short */
-} HybridMessage;
-
 HybridMessage hybrid_msg_new(HybridMessageKind kind);
-void hybrid_msg_put_be16(HybridMessage *m, uint16_t v);
-void hybrid_msg_put_be32(HybridMessage *m, uint32_t v);
-void hybrid_msg_put_be64(HybridMessage *m, uint64_t v);
-void hybrid_msg_put_text(HybridMessage *m, const char *text);
-
 /*
  * Read a message of @len bytes from @f (which stands behind the length).
  * Returns false, with @errp set, if it is too short or too long to be one.
  */
 bool hybrid_msg_read(HybridMessage *m, QEMUFile *f, uint16_t len,
                      HybridMessageKind *kind, Error **errp);
-/* Bytes of the body that have not been read: what an older peer leaves out */
-size_t hybrid_msg_left(const HybridMessage *m);
-uint16_t hybrid_msg_get_be16(HybridMessage *m);
-uint32_t hybrid_msg_get_be32(HybridMessage *m);
-uint64_t hybrid_msg_get_be64(HybridMessage *m);
-char *hybrid_msg_get_text(HybridMessage *m);
-/* For people: see hybrid_peer_text() */
-char *hybrid_msg_get_clean_text(HybridMessage *m);
-void hybrid_msg_free(HybridMessage *m);
-
 /*
  * Send @m, with or without flushing it, and free it; source to destination.
  * Migration thread (the only user of @f).  Returns 0 or the stream's error.

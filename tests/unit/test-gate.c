@@ -194,34 +194,6 @@ static void test_numbers(void)
     g_assert_cmpstr(hybrid_verdict_str(HYBRID_GATE_LATE), ==, "LATE");
 }
 
-static void check_text(const char *text, size_t n, const char *expected)
-{
-    g_autofree char *clean = hybrid_peer_text(text, n);
-
-    g_assert_cmpstr(clean, ==, expected);
-}
-
-static void test_text(void)
-{
-    g_autofree char *much = g_strnfill(40000, 'x');
-    g_autofree char *bad = g_strnfill(40000, '\xff');
-    g_autofree char *clean = NULL;
-
-    check_text("out of memory", 13, "out of memory");
-    check_text("", 0, "");
-    check_text("a\nb\r\033[2Jc\177d", 11, "a?b??[2Jc?d");
-    check_text("zu wenig f\xc3\xbcr", 13, "zu wenig f\xc3\xbcr");
-    check_text("\xc3", 1, "\xef\xbf\xbd");
-    /* an override of the direction of writing, a line separator */
-    check_text("a\xe2\x80\xae" "b\xe2\x80\xa8" "c", 9, "a?b?c");
-    clean = hybrid_peer_text(much, 40000);
-    g_assert_cmpint(strlen(clean), ==, HYBRID_PEER_TEXT_MAX);
-    g_free(clean);
-    clean = hybrid_peer_text(bad, 40000);
-    g_assert_cmpint(strlen(clean), <=, HYBRID_PEER_TEXT_MAX);
-    g_assert_true(g_utf8_validate(clean, -1, NULL));
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -229,6 +201,5 @@ int main(int argc, char **argv)
     g_test_add_func("/gate/destination", test_dst);
     g_test_add_func("/gate/never", test_never);
     g_test_add_func("/gate/numbers", test_numbers);
-    g_test_add_func("/gate/text", test_text);
     return g_test_run();
 }

@@ -130,6 +130,9 @@ static void test_times_started(void)
     /* Nonsense does not put it before GRANT */
     check_started(1000000, 0, -1, 9012000, 9600);
     check_started(-5, 2000, 900, 9012000, 11500);
+    /* Nor far behind RUNNING's arrival, however large a number */
+    check_started(0, INT64_MAX, INT64_MAX, 9012000, 12000);
+    check_started(INT64_MAX, INT64_MAX, INT64_MAX, 9012000, 9600);
 }
 
 static void test_times_unknown(void)

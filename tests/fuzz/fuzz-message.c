@@ -1,0 +1,202 @@
+/*
+ * Fuzz target: the bodies of the private messages, as either side reads them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "fuzz.h"
+#include "hybrid-flow.h"
+#include "hybrid-metrics.h"
+#include "hybrid-msg.h"
+#include "hybrid-ranges.h"
+#include "hybrid-reserve.h"
+
+#define NOW_US 5000000000
+
+/* As hybrid_msg_read() leaves it: behind kind and version */
+static HybridMessage received(const FuzzInput *in)
+{
+    HybridMessage m = { .bytes = g_byte_array_new() };
+
+    hybrid_msg_put_be16(&m, 1);
+    hybrid_msg_put_be16(&m, 1);
+    g_byte_array_append(m.bytes, in->data, in->size);
+    hybrid_msg_get_be16(&m);
+    hybrid_msg_get_be16(&m);
+    FUZZ_CHECK(!m.overrun && hybrid_msg_left(&m) == in->size);
+    return m;
+}
+
+static void check_text(const char *text)
+{
+    FUZZ_CHECK(strlen(text) <= HYBRID_PEER_TEXT_MAX);
+    FUZZ_CHECK(g_utf8_validate(text, -1, NULL));
+    for (const char *p = text; *p; p = g_utf8_next_char(p)) {
+        FUZZ_CHECK(g_unichar_isprint(g_utf8_get_char(p)));
+    }
+}
+
+static void check_sizes(HybridMessage *m, uint64_t n)
+{
+    size_t before = hybrid_msg_left(m);
+    GHashTable *sizes = hybrid_msg_get_sizes(m, n);
+    GHashTableIter iter;
+    gpointer name, size;
+    size_t bytes = 0;
+
+    /* No more than was in the message; the last one may be half there */
+    FUZZ_CHECK(g_hash_table_size(sizes) <= before / 10 + 1);
+    g_hash_table_iter_init(&iter, sizes);
+    while (g_hash_table_iter_next(&iter, &name, &size)) {
+        bytes += strlen(name);
+    }
+    FUZZ_CHECK(bytes <= before);
+    FUZZ_CHECK(m->overrun || g_hash_table_size(sizes) <= n);
+    g_hash_table_destroy(sizes);
+}
+
+static void settings(HybridMessage *m)
+{
+    HybridHostMemory host;
+    HybridMemoryNeed need = { 0 };
+    uint64_t needed, available;
+    uint32_t overcommit = hybrid_msg_get_be32(m);
+
+    hybrid_msg_get_be32(m);
+    need.guest_bytes = hybrid_msg_get_be64(m);
+    hybrid_reserve_host_init(&host);
+    host.mem_available = hybrid_msg_get_be64(m);
+    need.buffers_bytes = hybrid_msg_get_be64(m);
+    FUZZ_CHECK(hybrid_reserve_check(&need, &host, overcommit, &needed,
+                                    &available) == (needed <= available));
+    FUZZ_CHECK(available >= host.mem_available || overcommit > UINT32_MAX);
+    check_sizes(m, hybrid_msg_get_be64(m));
+}
+
+static void ready(HybridMessage *m)
+{
+    hybrid_msg_get_be64(m);
+    hybrid_msg_get_be64(m);
+    hybrid_msg_get_be32(m);
+    check_sizes(m, hybrid_msg_get_be16(m));
+}
+
+static void refuse(HybridMessage *m)
+{
+    uint64_t needed = hybrid_msg_get_be64(m);
+    uint64_t available = hybrid_msg_get_be64(m);
+    g_autofree char *text = hybrid_msg_get_clean_text(m);
+    g_autofree char *sentence = hybrid_reserve_refusal("memory", needed,
+                                                       available);
+
+    check_text(text);
+    check_text(sentence);
+}
+
+static void running(HybridMessage *m)
+{
+    HybridStarted started;
+    HybridTimes t;
+    HybridRtt rtt;
+    int64_t downtime;
+
+    hybrid_times_init(&t);
+    t.start_us = NOW_US - 4000000;
+    t.stop_us = NOW_US - 3000000;
+    t.loaded_us = NOW_US - 2000000;
+    t.grant_us = NOW_US - 1000000;
+    hybrid_rtt_init(&rtt);
+    hybrid_rtt_sample(&rtt, 1000);
+    hybrid_msg_get_be32(m);
+    started.ago_us = hybrid_msg_get_be64(m);
+    started.after_loaded_us = hybrid_msg_get_be64(m);
+    started.after_grant_us = hybrid_msg_get_be64(m);
+    hybrid_times_started(&t, &rtt, &started, NOW_US);
+    /* Half of the round trip behind: the delays of both ways may differ */
+    FUZZ_CHECK(t.running_us >= t.grant_us);
+    FUZZ_CHECK(t.running_us <= NOW_US + 500);
+    downtime = hybrid_times_downtime(&t, &rtt, NULL);
+    FUZZ_CHECK(downtime >= 0 && downtime <= 3000000);
+}
+
+static void stats(HybridMessage *m)
+{
+    uint64_t pages = hybrid_msg_get_be64(m);
+    uint64_t n = hybrid_msg_get_be32(m);
+    size_t before = hybrid_msg_left(m);
+    GArray *blocked = hybrid_msg_get_numbers(m, n);
+    HybridPages p = { .first = 10, .total = 10, .received = pages };
+    double lost;
+
+    FUZZ_CHECK(blocked->len <= before / 8 + 1);
+    lost = hybrid_degradation((uint64_t *)blocked->data, blocked->len, 1000,
+                              1000000);
+    FUZZ_CHECK(lost >= 0 && lost <= 100);
+    hybrid_pages_add_up(&p, true, NULL);
+    g_array_unref(blocked);
+}
+
+/* PLACED, several in a row */
+static void placed(HybridMessage *m)
+{
+    uint64_t sent = 0, read, step, room;
+    int64_t now_us = NOW_US;
+    HybridPeer p;
+
+    hybrid_peer_init(&p, 4096, 125000000, 1000);
+    do {
+        read = hybrid_msg_get_be64(m);
+        step = MIN(hybrid_msg_get_be32(m), HYBRID_READER_STEP_MAX);
+        now_us += 2000;
+        hybrid_peer_sample(&p, now_us, sent, read);
+        room = hybrid_peer_budget(&p, step);
+        /* However much it says that it has read, it has a bound in flight */
+        FUZZ_CHECK(p.read <= sent);
+        FUZZ_CHECK(room <= hybrid_peer_limit(&p) + step);
+        sent += MIN(room, 1 << 24);
+    } while (hybrid_msg_left(m) >= 12);
+}
+
+static void failed(HybridMessage *m)
+{
+    g_autofree char *text = hybrid_msg_get_clean_text(m);
+
+    check_text(text);
+}
+
+static void discard(HybridMessage *m)
+{
+    g_autofree char *name = hybrid_msg_get_text(m);
+    HybridRangeReader r = {
+        .data = m->bytes->data + m->pos, .size = hybrid_msg_left(m),
+    };
+    uint64_t first, pages, limit = 1 << 18, next = 0;
+
+    while (hybrid_range_get(&r, limit, &first, &pages)) {
+        FUZZ_CHECK(first >= next && pages && pages <= limit - first);
+        next = first + pages;
+    }
+    FUZZ_CHECK(strlen(name) <= m->bytes->len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    void (*const kinds[])(HybridMessage *m) = {
+        settings, ready, refuse, running, stats, placed, failed, discard,
+    };
+    FuzzInput in = { data, MIN(size, HYBRID_MSG_MAX_BODY) };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        HybridMessage m = received(&in);
+
+        kinds[i](&m);
+        FUZZ_CHECK(m.pos <= m.bytes->len);
+        hybrid_msg_free(&m);
+    }
+    if (size) {
+        g_autofree char *clean = hybrid_peer_text((const char *)data, size);
+
+        check_text(clean);
+    }
+    return 0;
+}
