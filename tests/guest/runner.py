@@ -1,14 +1,20 @@
-"""Runs the cases of cases_*.py, one after the other, and prints TAP.
+"""Runs the cases of cases_*.py and prints TAP.
+
+Two at a time where they do not measure (alone.py); what was asked for by name
+runs one after the other, unless --jobs says otherwise.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import argparse
+import functools
 import os
 import subprocess
 import sys
 import time
 import traceback
 
+import alone
+import beside
 import cases_bitmap
 import cases_channel
 import cases_commands
@@ -38,6 +44,8 @@ from common import Skip
 from hybridmig import paths
 
 LOGS = os.path.join(paths.BUILD, 'test-logs', 'guest')
+#: Mostly a case waits; a machine that continuous integration uses has two cores.
+JOBS = 2
 
 
 def why_not():
@@ -83,6 +91,8 @@ def main():
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
+    parser.add_argument('--jobs', type=int, metavar='N', help='so many at a '
+                        f'time (default: {JOBS}, with --only 1)')
     parser.add_argument('--list', action='store_true')
     args = parser.parse_args()
     if args.list:
@@ -91,6 +101,9 @@ def main():
     unknown = set(args.only or ()) - set(cases)
     if unknown:
         parser.error(f'no such case: {", ".join(sorted(unknown))}')
+    stale = alone.unknown(cases)
+    if stale:
+        parser.error(f'alone.py names no case: {", ".join(stale)}')
     reason = why_not()
     if reason:
         print(f'ok - guest # SKIP {reason}')
@@ -105,9 +118,10 @@ def main():
     paths.use_qemu_python()
     replay.begin()
     for _ in range(args.repeat):
-        for name, case in cases.items():
-            if name in (args.only or usual):
-                run_case(name, case)
+        beside.run([(f'guest: {name}', functools.partial(run_case, name, case),
+                     alone.holds(name)) for name, case in cases.items()
+                    if name in (args.only or usual)],
+                   args.jobs or (1 if args.only else JOBS))
     replay.handoff()
     if not args.only:
         replay.rounds()
