@@ -15,7 +15,7 @@ RUN_PACKAGES=(
 )
 TEST_PACKAGES=(
     spin gnutls-bin shellcheck libvirt-daemon libvirt-clients
-    libvirt-daemon-driver-qemu procps
+    libvirt-daemon-driver-qemu procps clang libclang-rt-dev
 )
 #: For scripts/image only.
 IMAGE_PACKAGES=(debootstrap e2fsprogs fdisk qemu-utils cpio gzip xz-utils)
