@@ -104,10 +104,7 @@ void hybrid_src_rp_end(MigrationState *s)
         qemu_cond_broadcast(&h->cond);
     }
     if (stop) {
-        QEMU_LOCK_GUARD(&s->qemu_file_lock);
-        if (s->to_dst_file) {
-            qemu_file_shutdown(s->to_dst_file);
-        }
+        migration_shutdown_channels(s);
     }
 }
 

@@ -190,7 +190,6 @@ HybridPlace hybrid_dst_place(bool in_package, HybridFromSrc msg);
 void hybrid_dst_fill_info(MigrationInfo *info);
 
 /* The source speaks the handoff protocol */
-bool hybrid_dst_agreed(void);
 
 /* And @flag (HYBRID_FLAG_*) is agreed on */
 bool hybrid_dst_took(uint32_t flag);

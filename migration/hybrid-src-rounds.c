@@ -237,7 +237,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     hybrid_point("src-in-rounds");
     if (h->rp_ended) {
         /* What we send may arrive, but there is no handoff without answers */
-        qemu_file_shutdown(s->to_dst_file);
+        migration_shutdown_channels(s);
         return HYBRID_TICK_ITERATE;
     }
     hybrid_src_sample(false);

@@ -48,7 +48,7 @@ void hybrid_src_timeout_error(Error **errp)
 /*
  * Sending may block for as long as TCP likes when the link is silently dead,
  * so the time-out has a thread of its own: it gives the guest back to the
- * source and then shuts the stream down, which ends every send.
+ * source and then shuts all connections down, which ends every send.
  */
 static void *hybrid_src_watchdog(void *opaque)
 {
@@ -86,10 +86,7 @@ static void *hybrid_src_watchdog(void *opaque)
             migrate_set_error(s, err);
             error_free(err);
         }
-        QEMU_LOCK_GUARD(&s->qemu_file_lock);
-        if (s->to_dst_file) {
-            qemu_file_shutdown(s->to_dst_file);
-        }
+        migration_shutdown_channels(s);
     }
     return NULL;
 }

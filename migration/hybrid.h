@@ -295,6 +295,9 @@ void hybrid_dst_finish(MigrationIncomingState *mis);
  */
 bool hybrid_dst_may_pause(bool running);
 
+/* The source takes part in a handoff.  Any thread. */
+bool hybrid_dst_agreed(void);
+
 /*
  * A direction or a channel is lost.  True: the source has not decided yet, and
  * what it says, ABORT above all, may be there to be read: break nothing.  It

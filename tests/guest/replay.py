@@ -30,7 +30,7 @@ def save(pair, name):
         begin()
     lines = [line for guest in pair.guests
              for line in record.trace_lines(guest)]
-    if any(record.STEP.search(line) for line in lines):
+    if pair.follows_model and any(map(record.STEP.search, lines)):
         with open(os.path.join(HANDOFF, name + '.log'), 'w',
                   encoding='utf-8') as out:
             out.write('\n'.join(lines) + '\n')

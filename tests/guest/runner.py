@@ -15,6 +15,7 @@ import traceback
 
 import alone
 import beside
+import cases_attempt
 import cases_bitmap
 import cases_channel
 import cases_commands
@@ -87,7 +88,8 @@ def main():
              **cases_runstate.CASES, **cases_commands.CASES,
              **cases_errors.CASES, **cases_need.CASES,
              **cases_memory.CASES, **cases_lost.CASES,
-             **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES}
+             **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
+             **cases_attempt.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

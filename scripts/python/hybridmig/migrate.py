@@ -12,7 +12,7 @@ from .net import DST_ADDRESS
 
 PORT = 4444
 ENDS = ('completed', 'failed', 'cancelled')
-TRANSPORTS = ('tcp', 'unix', 'fd', 'tls', 'tls-x509')
+TRANSPORTS = ('tcp', 'unix', 'fd', 'tls', 'tls-x509', 'tls-unix')
 #: What hybrid needs; the capability itself only at the source.
 SRC_CAPABILITIES = {'events': True, 'postcopy-ram': True, 'hybrid': True}
 DST_CAPABILITIES = {'events': True, 'postcopy-ram': True}
@@ -131,7 +131,7 @@ class Migration:
             ours.close()
             theirs.close()
             uri = f'fd:{name}'
-        elif self.transport == 'unix':
+        elif self.transport.endswith('unix'):
             uri = f'unix:{self.pair.run.folder}/mig{self._port}.sock'
         else:
             uri = f'tcp:{self.pair.address}:{self._port}'

@@ -13,6 +13,9 @@ from .net import DST_ADDRESS, SRC_ADDRESS, Link
 
 class Pair:
     """Boots the guest at "src" and has "dst" wait for it."""
+    #: What its handoff does is a path of the model: nobody else connects.
+    follows_model = True
+
     def __init__(self, run, src_binary, dst_binary=None, config=None,
                  rate='1gbit', src_extra=(), dst_extra=(), **link):
         """More keyword arguments are those of Link."""

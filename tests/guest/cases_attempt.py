@@ -1,0 +1,342 @@
+"""Attempts to connect that end late, and connections that nobody waits for.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+
+from channels import Channels
+from common import IDLE, audit, booted, check, equal, wait_until
+from hybridmig.migrate import Migration
+
+#: Phase 5 takes some seconds, if nobody touches a missing page.
+SLOW = {'max-bandwidth': 8 << 20, 'max-postcopy-bandwidth': 4 << 20}
+WRITER = 'hot pages=3000 rate=20000'
+#: On a machine with much else to do.
+PATIENCE = 60
+
+
+def _times(migration, side, status):
+    events = migration.pair.log.events[migration.first_event:]
+    return sum(e.side == side and e.name == 'MIGRATION' and
+               e.data['status'] == status for e in events)
+
+
+def _wait_times(migration, side, status, times):
+    check(migration.pair.log.wait(
+        lambda: _times(migration, side, status) >= times, PATIENCE),
+        f'{side} not {status} {times} times')
+
+
+@contextlib.contextmanager
+def _paused(logs, transport='unix', preempt=False, workload=WRITER):
+    """A handoff was cut in phase 5; yields pair, migration."""
+    with booted(logs, workload, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration = Migration(pair, transport=transport, parameters=SLOW)
+        migration.at_both({'postcopy-preempt': preempt})
+        migration.prepare()
+        channels = Channels(pair.run, migration.listen()[len('unix:'):])
+        pair.src.qmp('migrate', {'uri': f'unix:{channels.path}'})
+        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        pair.src.qmp('migrate-start-postcopy')
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        channels.close()
+        for side in ('src', 'dst'):
+            _wait_times(migration, side, 'postcopy-paused', 1)
+        yield pair, migration
+
+
+def _resume(pair, migration, listen=True, **how):
+    """Through a proxy, which is returned."""
+    if listen:
+        migration.address = migration.listen(command='migrate-recover',
+                                             oob=True)
+    channels = Channels(pair.run, migration.address[len('unix:'):], **how)
+    pair.src.qmp('migrate', {'uri': f'unix:{channels.path}', 'resume': True})
+    return channels
+
+
+def _recovers(pair, migration):
+    """In time: a connection that nobody waits for may cost an attempt."""
+    for _ in range(5):
+        paused = _times(migration, 'src', 'postcopy-paused')
+        _resume(pair, migration)
+        pair.log.wait(lambda before=paused: (
+            _times(migration, 'src', 'postcopy-paused') > before or
+            migration.status_seen('src', 'completed')), PATIENCE)
+        if migration.status_seen('src', 'completed'):
+            break
+        wait_until(lambda: migration.last_status('dst') == 'postcopy-paused',
+                   'the destination pauses again')
+    _ends(pair, migration)
+
+
+def _ends(pair, migration):
+    pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+    equal(migration.wait_end(), 'completed', 'ended as')
+    check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
+          'the destination does not end')
+    audit(pair, 'dst')
+
+
+# ---- the source: an attempt that was given up ends while the next one runs
+
+def _pause_attempt(pair, migration):
+    _wait_times(migration, 'src', 'postcopy-recover-setup', 1)
+    pair.src.monitor.command('migrate-pause', oob=True)
+    _wait_times(migration, 'src', 'postcopy-paused', 2)
+
+
+def _stale(logs, end, second):
+    """
+    Nobody accepts, and the queue is full: connect() waits.  After the next
+    attempt, second(pair, migration), end(listener).
+    """
+    with _paused(logs) as (pair, migration):
+        path = f'{pair.run.folder}/full.sock'
+        with socket.socket(socket.AF_UNIX) as listener, \
+                socket.socket(socket.AF_UNIX) as queued:
+            listener.bind(path)
+            listener.listen(0)
+            queued.connect(path)
+            pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
+            _pause_attempt(pair, migration)
+            second(pair, migration)
+            kept = end(listener)
+            time.sleep(0.5)
+            equal(migration.info()['status'] in (
+                'postcopy-active', 'postcopy-recover', 'completed',
+                'postcopy-recover-setup', 'device'), True,
+                f'source: {migration.info()["status"]}')
+            if second is _again_full:
+                pair.src.monitor.command('migrate-pause', oob=True)
+                _wait_times(migration, 'src', 'postcopy-paused', 3)
+                _resume(pair, migration)
+            _ends(pair, migration)
+            for one in kept:
+                one.close()
+
+
+def _good(pair, migration):
+    _resume(pair, migration)
+    _wait_times(migration, 'src', 'postcopy-active', 2)
+
+
+def _again_full(pair, migration):
+    """Neither does anybody accept this one."""
+    path = f'{pair.run.folder}/full2.sock'
+    listener = socket.socket(socket.AF_UNIX)
+    queued = socket.socket(socket.AF_UNIX)
+    pair.run.callback(listener.close)
+    pair.run.callback(queued.close)
+    listener.bind(path)
+    listener.listen(0)
+    queued.connect(path)
+    pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
+    _wait_times(migration, 'src', 'postcopy-recover-setup', 2)
+
+
+def _fail(listener):
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    return []
+
+
+def _accept(listener):
+    listener.settimeout(20)
+    return [listener.accept()[0], listener.accept()[0]]
+
+
+def fails_later(logs):
+    _stale(logs, _fail, _good)
+
+
+def connects_later(logs):
+    _stale(logs, _accept, _good)
+
+
+def fails_in_the_next(logs):
+    _stale(logs, _fail, _again_full)
+
+
+def connects_in_the_next(logs):
+    _stale(logs, _accept, _again_full)
+
+
+def silent_tls(logs):
+    """
+    A peer that accepts and says nothing: the source's monitor answers, and
+    the attempt can be given up.
+    """
+    with _paused(logs, 'tls-unix') as (pair, migration):
+        path = f'{pair.run.folder}/silent.sock'
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            listener.settimeout(20)
+            pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
+            peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(20)
+                check(peer.recv(1), 'no handshake')
+                _pause_attempt(pair, migration)
+                _good(pair, migration)
+                while peer.recv(4096):
+                    pass        # it was told that it is over
+            _ends(pair, migration)
+
+
+# ---- the destination: who else connects
+
+def _knock(address, seconds, what):
+    """As a port scanner does it, again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), \
+                socket.socket(socket.AF_UNIX) as one:
+            one.connect(address)
+            if what:
+                one.sendall(what)
+        time.sleep(0.005)
+
+
+def _scanned(logs, transport, preempt, what=b''):
+    with _paused(logs, transport, preempt) as (pair, migration):
+        pair.follows_model = False      # there only the source connects
+        migration.address = migration.listen(command='migrate-recover',
+                                             oob=True)
+        threads = [threading.Thread(target=_knock, args=(
+            migration.address[len('unix:'):], 1, what)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: migration.last_status('dst') == 'postcopy-paused',
+                   'the destination is paused')
+        _recovers(pair, migration)
+
+
+def scanned(logs):
+    _scanned(logs, 'unix', False)
+
+
+def scanned_preempt(logs):
+    _scanned(logs, 'unix', True)
+
+
+def scanned_tls(logs):
+    _scanned(logs, 'tls-unix', False, b'GET / HTTP/1.0\r\n\r\n')
+
+
+def scanned_garbage_preempt(logs):
+    _scanned(logs, 'unix', True, b'GET / HTTP/1.0\r\n\r\n')
+
+
+def silent_client_tls(logs):
+    """The guest and the monitor go on while somebody says nothing."""
+    with _paused(logs, 'tls-unix') as (pair, migration):
+        migration.address = migration.listen(command='migrate-recover',
+                                             oob=True)
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(migration.address[len('unix:'):])
+            _resume(pair, migration, listen=False)
+            _ends(pair, migration)
+
+
+@contextlib.contextmanager
+def _late_client(pair, address):
+    """
+    Somebody who has the key as well, and whose handshake takes until the
+    first thing that is sent to the function that this yields.
+    """
+    with socket.socket() as listener, socket.socket(socket.AF_UNIX) as to:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(1)
+        listener.settimeout(20)
+        with open(f'{pair.run.folder}/tls/keys.psk', encoding='ascii') as keys:
+            key = keys.read().strip().split(':')[1]
+        with subprocess.Popen(
+                ['gnutls-cli', '--insecure', '--priority',
+                 'NORMAL:-KX-ALL:+ECDHE-PSK:+DHE-PSK:+PSK',
+                 '--pskusername', 'qemu', '--pskkey', key, '-p',
+                 str(listener.getsockname()[1]), '127.0.0.1'],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL) as client:
+            from_, _ = listener.accept()
+            to.connect(address)
+            hello = from_.recv(65536)
+            check(hello, 'the client says nothing')
+
+            def forward(one, other):
+                with contextlib.suppress(OSError):
+                    while data := one.recv(65536):
+                        other.sendall(data)
+
+            def go_on():
+                to.sendall(hello)
+                for ends in ((from_, to), (to, from_)):
+                    threading.Thread(target=forward, args=ends,
+                                     daemon=True).start()
+            try:
+                yield go_on
+            finally:
+                client.kill()
+                from_.close()
+
+
+def two_handshakes(logs):
+    """The second to end finds the main channel there."""
+    with _paused(logs, 'tls-unix') as (pair, migration):
+        migration.address = migration.listen(command='migrate-recover',
+                                             oob=True)
+        with _late_client(pair, migration.address[len('unix:'):]) as go_on:
+            _resume(pair, migration, listen=False)
+            _wait_times(migration, 'dst', 'postcopy-active', 2)
+            go_on()
+            time.sleep(1)
+            _ends(pair, migration)
+
+
+def handshake_after_the_end(logs):
+    """It must not begin a migration over the guest that runs."""
+    with _paused(logs, 'tls-unix') as (pair, migration):
+        migration.address = migration.listen(command='migrate-recover',
+                                             oob=True)
+        with _late_client(pair, migration.address[len('unix:'):]) as go_on:
+            _resume(pair, migration, listen=False)
+            pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+            equal(migration.wait_end(), 'completed', 'ended as')
+            check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
+                  'the destination does not end')
+            go_on()
+            time.sleep(1)
+            equal(migration.info('dst')['status'], 'completed', 'destination')
+            audit(pair, 'dst')
+
+
+def no_credentials(logs):
+    """The destination's were taken away: refused, but no reason to end."""
+    with _paused(logs, 'tls-unix', workload=IDLE) as (pair, migration):
+        wait_until(lambda: pair.dst.qmp('object-del', {'id': 'tls'}) == {},
+                   'the credentials go')
+        _resume(pair, migration)
+        _wait_times(migration, 'src', 'postcopy-paused', 2)
+        time.sleep(0.5)
+        check(pair.dst.is_alive(), 'the destination has ended')
+        pair.dst.qmp('object-add', {
+            'qom-type': 'tls-creds-psk', 'id': 'tls', 'endpoint': 'server',
+            'dir': os.path.join(pair.run.folder, 'tls')})
+        _recovers(pair, migration)
+
+
+CASES = {'attempt-' + f.__name__.replace('_', '-'): f for f in (
+    fails_later, connects_later, fails_in_the_next, connects_in_the_next,
+    silent_tls, scanned, scanned_preempt, scanned_tls, scanned_garbage_preempt,
+    silent_client_tls, two_handshakes, handshake_after_the_end,
+    no_credentials)}
