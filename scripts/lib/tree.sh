@@ -35,7 +35,7 @@ make_git_tree() {
         tar -C "$dir" -xf -
     tool_git init -q -b hybrid "$dir"
     tool_git -C "$dir" config core.compression 0
-    printf '%s\n' /build /build-points /debian '/migration/hybrid*.[ch]' \
+    printf '%s\n' /build '/build-*' /debian '/migration/hybrid*.[ch]' \
         '/tests/qtest/migration/hybrid*.[ch]' >>"$dir/.git/info/exclude"
     tool_git -C "$dir" add -A
     GIT_AUTHOR_DATE='2025-01-01T00:00:00Z' GIT_COMMITTER_DATE='2025-01-01T00:00:00Z' \

@@ -17,7 +17,8 @@ from hybridmig.runs import Run, command
 HOT = 'hot pages=12000 rate=200000'
 IDLE = 'idle'
 PAGES = 20000
-PATCHED = 'qemu'
+#: Another build in its place: one with a sanitizer, say
+PATCHED = os.environ.get('HYBRID_PATCHED', 'qemu')
 UNPATCHED = 'qemu-base'
 
 
@@ -60,12 +61,13 @@ def exits(guest, timeout=10):
 @contextlib.contextmanager
 def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
            rate='400mbit', mem=160, disk=None, boot_timeout=180, extra=(),
-           dst_extra=(), link=None, pages=PAGES, **settings):
+           dst_extra=(), link=None, pages=PAGES, replayed=True, **settings):
     """
     A guest that runs; the logs are kept if the test fails.
 
     disk: names the image to boot, called with the Run
     link: more arguments of Link
+    replayed: not if its peers were none of QEMU
     """
     with Run(logs=logs) as run:
         pair = None
@@ -82,7 +84,7 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
             run.keep()
             raise
         finally:
-            if pair:
+            if pair and replayed:
                 replay.save(pair, os.path.basename(logs))
 
 

@@ -17,6 +17,7 @@ import alone
 import beside
 import cases_attempt
 import cases_bitmap
+import cases_bounds
 import cases_channel
 import cases_commands
 import cases_discard
@@ -83,7 +84,8 @@ def main():
     cases = {**cases_link.CASES, **cases_stream.CASES, **cases_end.CASES,
              **cases_push.CASES, **cases_discard.CASES, **cases_peer.CASES,
              **cases_fail.CASES, **cases_switch.CASES, **cases_work.CASES,
-             **cases_net.CASES, **cases_bitmap.CASES, **cases_disk.CASES,
+             **cases_net.CASES, **cases_bitmap.CASES, **cases_bounds.CASES,
+             **cases_disk.CASES,
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
              **cases_runstate.CASES, **cases_commands.CASES,
              **cases_errors.CASES, **cases_need.CASES,

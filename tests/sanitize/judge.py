@@ -1,0 +1,61 @@
+"""Which reports of the sanitizers are ours: all that known.txt does not name.
+
+  judge.py WHAT FOLDER    prints one line of TAP for the reports in FOLDER
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import re
+import sys
+
+KNOWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'known.txt')
+#: Where a report begins: of ASan, LSan, TSan, UBSan.
+BEGIN = re.compile(r'^(?:==\d+==ERROR|WARNING: ThreadSanitizer|'
+                   r'(?:Direct|Indirect) leak of|\S+:\d+:\d+: runtime error)',
+                   re.MULTILINE)
+#: What is not a report, but a headline of some.
+HEADLINE = re.compile(r'==\d+==ERROR: LeakSanitizer')
+
+
+def known():
+    """Regular expressions, one a line, behind a line "# reason"."""
+    with open(KNOWN, encoding='utf-8') as lines:
+        return [re.compile(line.rstrip('\n')) for line in lines
+                if line.strip() and not line.startswith('#')]
+
+
+def reports(folder):
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding='utf-8',
+                  errors='replace') as log:
+            text = log.read()
+        starts = [m.start() for m in BEGIN.finditer(text)]
+        for begin, end in zip(starts, [*starts[1:], len(text)]):
+            report = text[begin:end]
+            if not HEADLINE.match(report):
+                yield name, report
+
+
+def main():
+    what, folder = sys.argv[1:]
+    patterns = known()
+    ours, others = {}, 0
+    for name, report in reports(folder):
+        if any(pattern.search(report) for pattern in patterns):
+            others += 1
+            continue
+        # The same place is told once.
+        frames = re.findall(r'^\s+#\d+ 0x\w+ in (\S+)|^\s+#\d+ (\S+)',
+                            report, re.MULTILINE)
+        key = (report.splitlines()[0].split('pid=')[0][:60],
+               tuple(frames[:4]))
+        ours.setdefault(key, (name, report))
+    print(f'{"not ok" if ours else "ok"} - {what}: {len(ours)} reports, '
+          f'{others} known ones')
+    for name, report in ours.values():
+        print(f'# {name}')
+        print('\n'.join('#   ' + line for line in report.splitlines()[:30]))
+
+
+if __name__ == '__main__':
+    main()
