@@ -19,11 +19,14 @@ SIGNS = {judge.STAYS: 'S', judge.MOVES: 'M', judge.RECOVERS: 'R',
 
 TABLES = {
     'The link': ('link-cut', 'link-to-src', 'link-to-dst', 'link-down',
-                 'link-reset', 'link-dip', 'main-broken', 'preempt-broken'),
+                 'link-reset', 'link-dip', 'main-broken', 'preempt-broken',
+                 'half-closed-src', 'half-closed-dst', 'deaf-src', 'deaf-dst'),
     'The hosts': ('dst-killed', 'src-killed', 'dst-frozen', 'src-frozen',
-                  'dst-hangs', 'quit-dst', 'quit-src'),
+                  'dst-hangs', 'quit-dst', 'quit-src', 'dst-out-of-memory',
+                  'dst-no-mapping'),
     'Commands': tuple(name for name in kinds.FAULTS if not name.startswith(
-        ('link-', 'dst-', 'src-', 'quit-')) and not name.endswith('-broken')),
+        ('link-', 'dst-', 'src-', 'quit-', 'half-', 'deaf-')) and
+        not name.endswith('-broken')),
 }
 
 HEAD = """# What became of the guest
@@ -49,7 +52,11 @@ was left open, and where it had stayed at the source a second migration worked.
 A point is named after the side and what has just happened there; `#3` is the
 third time. Up to `src-sends-GRANT` the guest is the source's.
 `link-to-src` and `link-to-dst` cut one direction only, `link-dip` one second,
-`-frozen` stops a process for 1.5 s, `-hangs` for good.
+`-frozen` stops a process for 1.5 s, `-hangs` for good. `half-closed-` ends what
+that side sends on the main connection, `deaf-` what it hears. `client-gone-` is a
+second client of the monitor that leaves in the middle of a command,
+`monitor-full-` one that reads nothing; `-out-of-memory` is a control group that
+allows no page more, `-no-mapping` a process that gets no mapping more.
 """
 
 

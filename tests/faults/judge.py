@@ -33,7 +33,7 @@ def judge(world, fault, fault_name):
     """Returns the outcome; raises Broken where something is wrong."""
     pair = world.pair
     pair.link.heal()
-    if fault.mends and fault.kills != 'dst':
+    if fault.mends and (fault.kills != 'dst' or world.alive('dst')):
         fault.mends(world)
     if not world.alive('src'):
         return _source_gone(world, fault)

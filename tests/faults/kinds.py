@@ -4,6 +4,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import signal
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Callable
 
 from hybridmig.monitor import QmpError, QmpLost
 from hybridmig.runs import command
+
+import clients
 
 DIP_S = 1.0
 FREEZE_S = 1.5
@@ -26,6 +29,8 @@ class Fault:
     breaks:  the migration may end by it
     preempt: it needs a second connection
     mends:   undone before the operator recovers, besides the link
+    before:  called with the World before its QEMUs are started
+    ready:   called with the World when they are
     """
     act: Callable
     kills: str = ''
@@ -33,6 +38,8 @@ class Fault:
     breaks: bool = True
     preempt: bool = False
     mends: Callable = None
+    before: Callable = None
+    ready: Callable = None
 
 
 def _later(seconds, action, *arguments):
@@ -174,15 +181,39 @@ FAULTS = {
         'driver': 'virtio-rng-pci', 'id': 'late'}), breaks=False),
     'device-dst': Fault(_ask('dst', 'device_add', {
         'driver': 'virtio-rng-pci', 'id': 'late'}), breaks=False),
+    'half-closed-src': Fault(clients.half_close('src', socket.SHUT_WR)),
+    'half-closed-dst': Fault(clients.half_close('dst', socket.SHUT_WR)),
+    'deaf-src': Fault(clients.half_close('src', socket.SHUT_RD)),
+    'deaf-dst': Fault(clients.half_close('dst', socket.SHUT_RD)),
+    'client-gone-src': Fault(clients.vanishes('src'), breaks=False,
+                             before=clients.second_monitor),
+    'client-gone-dst': Fault(clients.vanishes('dst'), breaks=False,
+                             before=clients.second_monitor),
+    'monitor-full-src': Fault(clients.reads_nothing('src'), breaks=False,
+                              before=clients.second_monitor),
+    'monitor-full-dst': Fault(clients.reads_nothing('dst'), breaks=False,
+                              before=clients.second_monitor),
+    'dst-out-of-memory': Fault(clients.out_of_memory, kills='dst',
+                               mends=clients.memory_again),
+    'dst-no-mapping': Fault(clients.no_more_memory, kills='dst',
+                            mends=clients.memory_unlimited),
+    'snapshot-src': Fault(_ask('src', 'snapshot-save', clients.SNAPSHOT),
+                          breaks=False, ready=clients.snapshot_disk),
+    'snapshot-dst': Fault(_ask('dst', 'snapshot-save', clients.SNAPSHOT),
+                          breaks=False, ready=clients.snapshot_disk),
 }
+
+#: They are put at the main connection.
+MAIN = ('main-broken', 'half-closed-src', 'half-closed-dst', 'deaf-src',
+        'deaf-dst')
 
 
 def why_empty(point, name):
     """Why a fault is not put at a point, or None."""
     fault = FAULTS[name]
-    if name == 'main-broken' and point.name.endswith('-paused'):
+    if name in MAIN and point.name.endswith('-paused'):
         return 'there is no connection'
-    if name == 'main-broken' and point.name.endswith('-STATS') and \
+    if name in MAIN and point.name.endswith('-STATS') and \
        not point.name.startswith('dst-sends'):
         return 'the destination closes the connection then'
     if fault.preempt and point.way == 'recovery':

@@ -66,7 +66,7 @@ def run_cell(point, name, preempt):
     logs = os.path.join(LOGS, title(point, name, preempt).replace('/', '_')
                         .replace(' ', '_'))
     with Run(logs=logs) as run:
-        world = World(run, point, preempt)
+        world = World(run, point, preempt, fault=fault)
         try:
             world.start()
             world.put(fault)

@@ -63,9 +63,10 @@ class PointSocket:
 
 class World:
     """A pair of QEMUs with points, and the migration between them."""
-    def __init__(self, run, point, preempt=False, config=None):
+    def __init__(self, run, point, preempt=False, config=None, fault=None):
         self.run = run
         self.point = point
+        self.fault = fault
         self.preempt = preempt
         self.said = {}          # what commands were answered
         self.socket = PointSocket(run, point.side)
@@ -79,6 +80,8 @@ class World:
         self.pair.side(point.side).wrapper += [
             'env', f'HYBRID_POINT={point.wanted}',
             f'HYBRID_POINT_SOCKET={self.socket.path}']
+        if fault and fault.before:
+            fault.before(self)
         self.migration = None
         self.before = {}
         self._resumed = None
@@ -87,6 +90,8 @@ class World:
 
     def start(self):
         self.pair.start()
+        if self.fault and self.fault.ready:
+            self.fault.ready(self)
         self.before = {side: Resources(self.pair.side(side))
                        for side in ('src', 'dst')}
         parameters = {'hybrid-handoff-timeout': TIMEOUT_MS}
