@@ -94,6 +94,8 @@ void hybrid_dst_fill_info(MigrationInfo *info)
     i->reason = g_strdup(h->refusal);
     i->has_phase = true;
     i->phase = hybrid_dst_phase();
+    i->has_peer_timeout = true;
+    i->peer_timeout = hybrid_alive_dst_ms();
     i->has_memory_needed = i->has_memory_available = true;
     i->memory_needed = h->memory.needed;
     i->memory_available = h->memory.available;

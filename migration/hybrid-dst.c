@@ -197,6 +197,9 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     if (h->flags & HYBRID_FLAG_NEED) {
         hybrid_need_get(in, &need);
     }
+    if (h->flags & HYBRID_FLAG_ALIVE && !in->overrun) {
+        hybrid_alive_dst_begin(hybrid_msg_get_be32(in));
+    }
     ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
                                              &err);
     hybrid_need_free(&need);
@@ -216,6 +219,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         hybrid_msg_put_be64(&out, h->memory.available);
         hybrid_msg_put_be32(&out, h->flags);
         hybrid_page_sizes_put(&out);
+        hybrid_msg_put_be32(&out, hybrid_alive_dst_ms());
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }
@@ -328,6 +332,9 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
         break;
     case HYBRID_MSG_ABORT:
         ret = hybrid_dst_abort();
+        break;
+    case HYBRID_MSG_ALIVE_TO_DST:
+        hybrid_alive_dst_heard(&m);
         break;
     default:
         break;                  /* of a newer source, harmless by contract */
@@ -465,6 +472,7 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
     if (hybrid_dst.agreed) {
         hybrid_point("dst-paused");
         hybrid_flow_recovers();
+        hybrid_alive_dst_stream_ended(false);
         QEMU_LOCK_GUARD(&hybrid_dst.lock);
         hybrid_dst.channel_lost = false;
         hybrid_dst_step(HANDOFF_EV_LINK_LOST);
@@ -538,10 +546,11 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     HybridDst *h = &hybrid_dst;
     HybridMessage m;
 
+    hybrid_dst_ending_join();
+    hybrid_alive_dst_end();
     if (!h->agreed) {
         return;
     }
-    hybrid_dst_ending_join();
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (h->state == HANDOFF_DST_RUNNING) {
             hybrid_dst_step(HANDOFF_EV_STREAM_END);

@@ -151,6 +151,9 @@ int hybrid_dst_admit_section(MigrationIncomingState *mis, QEMUFile *f,
     if (!hybrid_from_src_section(type, &msg)) {
         return 0;               /* a command, or an error of upstream's */
     }
+    if (msg == HYBRID_FROM_SRC_END && f == mis->from_src_file) {
+        hybrid_alive_dst_stream_ended(true);
+    }
     return MIN(0, hybrid_dst_gate(hybrid_dst_place(f != mis->from_src_file,
                                                    msg), msg));
 }

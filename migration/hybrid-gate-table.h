@@ -49,6 +49,7 @@
     MSG(VCPU, 21)                                                       \
     MSG(PLACED, 22)                                                     \
     MSG(FAILED, 23)                                                     \
+    MSG(ALIVE, 24)                                                      \
     MSG(OTHER, 0)
 
 /* What may come in any state in which the connection is in use */
@@ -60,6 +61,7 @@
 #define HYBRID_GATE_SRC_AGREED(ROW, state)                              \
     HYBRID_GATE_SRC_ALWAYS(ROW, state)                                  \
     ROW(state, FAILED, PASS)                                            \
+    ROW(state, ALIVE, PASS)                                             \
     ROW(state, OTHER, NEWER)
 
 /* The destination has the package: it may need pages */
@@ -91,6 +93,7 @@
     ROW(state, VCPU, LATE)                                              \
     ROW(state, PLACED, LATE)                                            \
     ROW(state, FAILED, PASS)    /* may tell why */                      \
+    ROW(state, ALIVE, LATE)                                             \
     ROW(state, OTHER, LATE)
 
 #define HYBRID_GATE_SRC_TABLE(ROW)                                      \
@@ -176,12 +179,14 @@
     MSG(GRANT, PRIVATE, 2)                                              \
     MSG(ABORT, PRIVATE, 3)                                              \
     MSG(DISCARD, PRIVATE, 4)                                            \
+    MSG(ALIVE, PRIVATE, 5)                                              \
     MSG(OTHER, OTHER, 0)
 
 /* A hello that is not the first gets QEMU's ordinary answer to a PING */
 #define HYBRID_GATE_DST_AGREED(ROW, state)                              \
     ROW(state, PING, PASS)                                              \
     ROW(state, HELLO, AGAIN)                                            \
+    ROW(state, ALIVE, PASS)                                             \
     ROW(state, OTHER, NEWER)
 
 #define HYBRID_GATE_DST_UPSTREAM(ROW, state)                            \

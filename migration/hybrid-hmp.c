@@ -26,6 +26,10 @@ static void print_head(Monitor *mon, const MigrationHybridInfo *info)
     if (info->observe_only) {
         monitor_printf(mon, ", observe-only");
     }
+    if (info->has_peer_timeout && info->peer_timeout) {
+        monitor_printf(mon, ", peer-timeout %" PRIu32 " ms",
+                       info->peer_timeout);
+    }
     if (info->has_phase) {
         monitor_printf(mon, ", phase %s",
                        MigrationHybridPhase_str(info->phase));

@@ -212,6 +212,10 @@ void hybrid_fill_info(MigrationInfo *info)
     /* The connection failed at once: nobody has come to report it */
     i->phase = migrate_get_current()->state == MIGRATION_STATUS_FAILED ?
                MIGRATION_HYBRID_PHASE_FAILED : h->phase;
+    if (h->agreed) {
+        i->has_peer_timeout = true;
+        i->peer_timeout = hybrid_alive_src_ms();
+    }
     if (h->memory_needed) {
         i->has_memory_needed = i->has_memory_available = true;
         i->memory_needed = h->memory_needed;

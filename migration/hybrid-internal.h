@@ -41,6 +41,9 @@ typedef struct HybridSrc {
     bool peer_loaded;
     bool rp_ended;
     bool timed_out;
+    bool silent;                /* the peer, while it was to answer */
+    uint32_t peer_timeout_ms;   /* hybrid-peer-timeout, as told in SETTINGS */
+    uint32_t peer_alive_ms;     /* the destination's own */
     int64_t heard_us;           /* the last message of the destination */
     bool deciding;              /* from the stop until GRANT or ABORT */
     uint32_t flags;             /* HYBRID_FLAG_*, what both sides know */
@@ -289,6 +292,28 @@ bool hybrid_push_idle(void);
 
 /* NULL: nothing was pushed or requested yet */
 MigrationHybridPush *hybrid_push_info(void);
+
+/*
+ * ---- hybrid-alive-glue.c ----
+ *
+ * The peer takes part in it: begin, with what it was @told_ms of our timeout
+ * (source), and @peer_ms, the peer's own; end; ALIVE has come.
+ */
+void hybrid_alive_src_begin(uint32_t told_ms, uint32_t peer_ms);
+void hybrid_alive_src_end(void);
+void hybrid_alive_src_heard(HybridMessage *m);
+void hybrid_alive_dst_begin(uint32_t peer_ms);
+void hybrid_alive_dst_end(void);
+void hybrid_alive_dst_heard(HybridMessage *m);
+/* The end of the stream was read: the source has nothing more to say */
+void hybrid_alive_dst_stream_ended(bool ended);
+
+/* The timeout that is in effect, 0: none */
+uint32_t hybrid_alive_src_ms(void);
+uint32_t hybrid_alive_dst_ms(void);
+
+/* The big lock, which may take long to get: in between the stream is idle */
+void hybrid_src_idle_bql_lock(MigrationState *s);
 
 /* ---- hybrid-reason.c ---- */
 

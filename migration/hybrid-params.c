@@ -99,6 +99,27 @@ static bool check_range(MigrationParameter param, uint64_t value,
     return false;
 }
 
+/* Its range has a hole, behind 0 */
+static bool check_peer_timeout(const MigrationHybridParameters *params,
+                               Error **errp)
+{
+    g_autofree char *expected = NULL;
+    uint64_t value = params->hybrid_peer_timeout;
+
+    if (!params->has_hybrid_peer_timeout || !value ||
+        (value >= HYBRID_PEER_TIMEOUT_MIN &&
+         value <= HYBRID_PEER_TIMEOUT_MAX)) {
+        return true;
+    }
+    expected = g_strdup_printf("0 (off) or a value between %d and %d, not "
+                               "%" PRId64, HYBRID_PEER_TIMEOUT_MIN,
+                               HYBRID_PEER_TIMEOUT_MAX, (int64_t)value);
+    error_setg(errp, QERR_INVALID_PARAMETER_VALUE,
+               MigrationParameter_str(MIGRATION_PARAMETER_HYBRID_PEER_TIMEOUT),
+               expected);
+    return false;
+}
+
 #define IS_SIZE_UINT64 false
 #define IS_SIZE_SIZE   true
 #define IS_SIZE_BOOL   false
@@ -110,6 +131,8 @@ bool hybrid_params_check(const MigrationHybridParameters *params,
 {
 #define CHECK(kind, ctype, name, NAME, option, unit, min, max, def)     \
     if (params->has_hybrid_##name &&                                    \
+        MIGRATION_PARAMETER_HYBRID_##NAME !=                            \
+            MIGRATION_PARAMETER_HYBRID_PEER_TIMEOUT &&                  \
         !check_range(MIGRATION_PARAMETER_HYBRID_##NAME,                 \
                      params->hybrid_##name, min, max, IS_SIZE_##kind,   \
                      errp)) {                                           \
@@ -117,7 +140,7 @@ bool hybrid_params_check(const MigrationHybridParameters *params,
     }
     HYBRID_PARAMS(CHECK)
 
-    return true;
+    return check_peer_timeout(params, errp);
 }
 
 void hybrid_params_merge(MigrationHybridParameters *dest,

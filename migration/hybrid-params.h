@@ -10,6 +10,10 @@
 #include "qapi/qapi-types-migration.h"
 #include "hybrid-hot.h"
 
+/* If it is not 0, off; between two signs of life lies a third of it */
+#define HYBRID_PEER_TIMEOUT_MIN 100
+#define HYBRID_PEER_TIMEOUT_MAX 600000
+
 /*
  * One row per parameter, in the order in which users see them.
  * What a parameter means is documented in qapi/migration.json, where
@@ -51,6 +55,8 @@
       "", 0, 1, false) __VA_ARGS__                                      \
     P(UINT64, uint32_t, handoff_timeout, HANDOFF_TIMEOUT,               \
       "handoff-timeout", " ms", 100, 600000, 10000) __VA_ARGS__         \
+    P(UINT64, uint32_t, peer_timeout, PEER_TIMEOUT, "peer-timeout",     \
+      " ms", 0, HYBRID_PEER_TIMEOUT_MAX, 0) __VA_ARGS__                 \
     P(PUSH_POLICY, MigrationHybridPushPolicy, push_policy, PUSH_POLICY, \
       "push-policy", "", 0, MIGRATION_HYBRID_PUSH_POLICY__MAX - 1,      \
       MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) __VA_ARGS__

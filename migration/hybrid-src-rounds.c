@@ -210,7 +210,9 @@ static bool hybrid_src_held_back(MigrationState *s, bool can_switchover,
     return true;
 }
 
-HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
+/* What decides between two pieces of work: nothing is sent meanwhile */
+static HybridTick hybrid_src_tick_decide(MigrationState *s,
+                                         bool can_switchover)
 {
     HybridSrc *h = &hybrid_src;
     uint64_t must_precopy, can_postcopy;
@@ -289,16 +291,28 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         return HYBRID_TICK_ITERATE;
     }
     h->completing = action == HYBRID_ACTION_COMPLETE;
-    if (!h->completing) {
-        if (hybrid_defer_recent()) {
-            qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
-            hybrid_defer_recent_choose();
-        }
-        hybrid_discard_before_stop(s);
+    if (!h->completing && hybrid_defer_recent()) {
+        qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+        hybrid_defer_recent_choose();
     }
-    hybrid_flow_drain(s);
-    hybrid_point("src-before-stop");
     return HYBRID_TICK_SWITCH;
+}
+
+HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
+{
+    HybridTick tick;
+
+    hybrid_src_idle_begin(s);
+    tick = hybrid_src_tick_decide(s, can_switchover);
+    hybrid_src_idle_end(s);
+    if (tick == HYBRID_TICK_SWITCH) {
+        if (!hybrid_src.completing) {
+            hybrid_discard_before_stop(s);
+        }
+        hybrid_flow_drain(s);
+        hybrid_point("src-before-stop");
+    }
+    return tick;
 }
 
 bool hybrid_src_drives_rounds(void)

@@ -79,7 +79,8 @@ void hybrid_src_reset(void)
     h->deciding = false;
     h->rp_ended = h->timed_out = h->received_known = false;
     h->decided = h->held = h->completing = h->requests_only = false;
-    h->advised = h->peer_failed = false;
+    h->advised = h->peer_failed = h->silent = false;
+    h->peer_timeout_ms = h->peer_alive_ms = 0;
     g_clear_pointer(&h->why_not, g_free);
     g_clear_pointer(&h->records, g_array_unref);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
@@ -195,10 +196,20 @@ void hybrid_src_refused(MigrationState *s, Error **errp)
  */
 static bool hybrid_src_wait_answer(HandoffSrcState state)
 {
-    while (hybrid_src.state == state && !hybrid_src.rp_ended) {
-        hybrid_src_wait(1000);
+    HybridSrc *h = &hybrid_src;
+
+    h->heard_us = hybrid_now_us();
+    while (h->state == state && !h->rp_ended) {
+        int64_t timeout_us = migrate_hybrid_peer_timeout() * 1000ll;
+        int64_t left_us = h->heard_us + timeout_us - hybrid_now_us();
+
+        if (timeout_us && left_us <= 0) {
+            h->silent = true;
+            return false;
+        }
+        hybrid_src_wait(timeout_us ? MIN(1000, left_us / 1000 + 1) : 1000);
     }
-    return hybrid_src.state != state;
+    return h->state != state;
 }
 
 void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
@@ -210,6 +221,7 @@ void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
         h->pong_seen = 0;       /* the same probe may have been sent before */
     }
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_RTT | n);
+    hybrid_src_idle_begin(s);
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         while (h->pong_seen != (HYBRID_PING_RTT | n) && !h->rp_ended &&
                hybrid_now_us() - sent_us < patience_us) {
@@ -219,6 +231,7 @@ void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
             hybrid_rtt_sample(&h->rtt, hybrid_now_us() - sent_us);
         }
     }
+    hybrid_src_idle_end(s);
 }
 
 static void hybrid_src_send_settings(MigrationState *s)
@@ -232,7 +245,22 @@ static void hybrid_src_send_settings(MigrationState *s)
                                             HYBRID_FLAG_PREEMPT : 0));
     hybrid_msg_put_be64(&m, h->id);
     hybrid_need_put(&m);
+    h->peer_timeout_ms = migrate_hybrid_peer_timeout();
+    hybrid_msg_put_be32(&m, h->peer_timeout_ms);
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
+}
+
+/* The peer is known: watch each other, if it can */
+static void hybrid_src_begin_alive(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->agreed && h->flags & HYBRID_FLAG_ALIVE) {
+        hybrid_alive_src_begin(h->peer_timeout_ms, h->peer_alive_ms);
+    } else if (migrate_hybrid_peer_timeout()) {
+        warn_report("migration: hybrid-peer-timeout has no effect: the "
+                    "destination gives no signs of life");
+    }
 }
 
 bool hybrid_src_negotiate(MigrationState *s)
@@ -274,6 +302,7 @@ bool hybrid_src_negotiate(MigrationState *s)
         hybrid_rtt_sample(&h->rtt, tcp.rtt_us);
     }
     if (!h->agreed) {
+        hybrid_src_begin_alive();
         return true;
     }
 
@@ -285,12 +314,23 @@ bool hybrid_src_negotiate(MigrationState *s)
             goto lost;
         }
         /* A refusal has its error set already, and a cancel needs none */
-        return h->state == HANDOFF_SRC_PRECOPY;
+        if (h->state != HANDOFF_SRC_PRECOPY) {
+            return false;
+        }
     }
+    hybrid_src_begin_alive();
+    return true;
 
 lost:
-    error_setg(&err, "The destination closed the connection while hybrid "
-               "migration was being negotiated");
+    if (h->silent) {
+        error_setg(&err, "Nothing was heard from the destination for "
+                   "hybrid-peer-timeout (%" PRIu32 " ms) while hybrid "
+                   "migration was being negotiated",
+                   migrate_hybrid_peer_timeout());
+    } else {
+        error_setg(&err, "The destination closed the connection while hybrid "
+                   "migration was being negotiated");
+    }
     migrate_set_error(s, err);
     error_free(err);
     return false;
@@ -387,6 +427,9 @@ static void hybrid_src_ready(HybridMessage *m, Error **errp)
     if (hybrid_msg_left(m) && !hybrid_page_sizes_same(m, errp)) {
         return;                 /* which ends the return path */
     }
+    if (hybrid_msg_left(m)) {
+        h->peer_alive_ms = hybrid_msg_get_be32(m);
+    }
     hybrid_src_step(HANDOFF_EV_PEER_READY);
 }
 
@@ -449,6 +492,9 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
                     hybrid_src_peer_failed(s, text, errp);
                 }
             }
+            break;
+        case HYBRID_MSG_ALIVE:
+            hybrid_alive_src_heard(&m);
             break;
         default:
             /* Of a newer peer; it cannot matter if we did not ask for it */

@@ -96,13 +96,15 @@ int hybrid_src_complete_iterable(MigrationState *s)
          */
         bql_unlock();
         migration_rate_set(RATE_LIMIT_DISABLED);
+        hybrid_src_idle_begin(s);
         qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+        hybrid_src_idle_end(s);
         while (ram_bytes_remaining() && hybrid_src_still_stopped() &&
                hybrid_src_stream_ok(s)) {
             qemu_savevm_state_iterate(s->to_dst_file, false);
             hybrid_point("src-in-completion");
         }
-        bql_lock();
+        hybrid_src_idle_bql_lock(s);
         if (!hybrid_src_still_stopped() || !hybrid_src_stream_ok(s)) {
             return -ECANCELED;
         }
@@ -140,7 +142,9 @@ static bool hybrid_src_await_loaded(MigrationState *s)
         if (ram_postcopy_requests_pending() || h->early_pages) {
             uint32_t early = h->early_pages;
 
+            hybrid_src_idle_end(s);
             qemu_savevm_state_iterate(s->to_dst_file, true);
+            hybrid_src_idle_begin(s);
             if (h->early_pages == early) {
                 h->early_pages = 0;     /* max-postcopy-bandwidth */
             }
@@ -224,7 +228,9 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     }
     h->times.package_us = hybrid_now_us();
     hybrid_point("src-sent-package");
+    hybrid_src_idle_begin(s);
     granted = hybrid_src_await_loaded(s);
+    hybrid_src_idle_end(s);
     h->requests_only = false;
     h->early_pages = 0;
 
@@ -253,7 +259,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
         qemu_cond_broadcast(&h->cond);
     }
     hybrid_src_disarm();
-    bql_lock();
+    hybrid_src_idle_bql_lock(s);
     return granted ? 0 : -1;
 }
 
@@ -283,7 +289,7 @@ bool hybrid_src_gave_guest(void)
     return h->times.package_us >= 0;
 }
 
-int hybrid_src_wait_running(MigrationState *s)
+static int hybrid_src_await_running(MigrationState *s)
 {
     HybridSrc *h = &hybrid_src;
     int64_t deadline_us = hybrid_now_us() + hybrid_src_end_patience_us();
@@ -311,6 +317,16 @@ int hybrid_src_wait_running(MigrationState *s)
      */
     hybrid_src_arm(s, hybrid_src_end_patience_us());
     return 0;
+}
+
+int hybrid_src_wait_running(MigrationState *s)
+{
+    int ret;
+
+    hybrid_src_idle_begin(s);
+    ret = hybrid_src_await_running(s);
+    hybrid_src_idle_end(s);
+    return ret;
 }
 
 bool hybrid_src_lost_after_grant(MigrationState *s)
@@ -450,6 +466,7 @@ void hybrid_src_done(MigrationState *s)
         h->deciding = false;
     }
     hybrid_src_disarm();
+    hybrid_alive_src_end();
     h->times.done_us = hybrid_now_us();
     if (s->state == MIGRATION_STATUS_DEVICE && !h->agreed &&
         h->times.running_us < 0) {

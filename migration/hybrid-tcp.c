@@ -8,6 +8,7 @@
 #include "hybrid-tcp.h"
 
 #ifdef CONFIG_LINUX
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <linux/sockios.h>
 
@@ -79,6 +80,22 @@ int64_t hybrid_tcp_silent_us(int fd)
     return info.last_ack_recv_ms * 1000ll;
 }
 
+bool hybrid_tcp_unread(int fd, bool *closed)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+    int unread = 0;
+
+    *closed = fd >= 0 && poll(&pfd, 1, 0) > 0;
+    return fd >= 0 && !ioctl(fd, FIONREAD, &unread) && unread > 0;
+}
+
+bool hybrid_tcp_writable(int fd)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+    return fd < 0 || poll(&pfd, 1, 0) > 0;
+}
+
 bool hybrid_tcp_clamp(int fd, uint32_t bytes)
 {
     return fd >= 0 && !setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes,
@@ -100,6 +117,17 @@ bool hybrid_tcp_probe(int fd)
 int64_t hybrid_tcp_silent_us(int fd)
 {
     return -1;
+}
+
+bool hybrid_tcp_unread(int fd, bool *closed)
+{
+    *closed = false;
+    return false;
+}
+
+bool hybrid_tcp_writable(int fd)
+{
+    return true;
 }
 
 bool hybrid_tcp_clamp(int fd, uint32_t bytes)

@@ -27,6 +27,15 @@ bool hybrid_tcp_probe(int fd);
 int64_t hybrid_tcp_silent_us(int fd);
 
 /*
+ * Has something come that was not read, and, if not, did the peer close the
+ * connection (*@closed)?  Of any socket.
+ */
+bool hybrid_tcp_unread(int fd, bool *closed);
+
+/* A short message would not have to wait; true if that is not known */
+bool hybrid_tcp_writable(int fd);
+
+/*
  * Have the peer of @fd keep no more than @bytes in flight and in our receive
  * buffer.  False if that cannot be.
  */

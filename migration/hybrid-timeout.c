@@ -6,6 +6,7 @@
 
 #include "hybrid-internal.h"
 #include "qapi/error.h"
+#include "qemu/timer.h"
 #include "migration.h"
 #include "options.h"
 #include "qemu-file.h"
@@ -44,6 +45,48 @@ void hybrid_src_timeout_error(Error **errp)
                "the source", hybrid_src.completing ? " and downtime-limit" : "",
                hybrid_src_patience_ms());
 }
+
+/* ---- the connection ---- */
+
+static QEMUTimer *connect_timer;
+
+/* Main loop, as what becomes of the attempt */
+static void hybrid_src_connect_late(void *opaque)
+{
+    MigrationState *s = opaque;
+    Error *err = NULL;
+
+    if (s->to_dst_file ||
+        (s->state != MIGRATION_STATUS_SETUP &&
+         s->state != MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP)) {
+        return;                 /* it is there, or somebody gave it up */
+    }
+    error_setg(&err, "No connection to the destination was made within "
+               "hybrid-peer-timeout (%" PRIu32 " ms)",
+               migrate_hybrid_peer_timeout());
+    migration_connect_forget(s);
+    migration_connect(s, err);
+    error_free(err);
+}
+
+void hybrid_src_connects(MigrationState *s)
+{
+    uint32_t timeout_ms = hybrid_src.active && !hybrid_src.observe ?
+                          migrate_hybrid_peer_timeout() : 0;
+
+    if (timeout_ms && !connect_timer) {
+        connect_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                     hybrid_src_connect_late, s);
+    }
+    if (timeout_ms) {
+        timer_mod(connect_timer,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms);
+    } else if (connect_timer) {
+        timer_del(connect_timer);
+    }
+}
+
+/* ---- the switch ---- */
 
 /*
  * Sending may block for as long as TCP likes when the link is silently dead,

@@ -91,6 +91,9 @@ const char *hybrid_msg_str(HybridMessageKind kind)
         return "PLACED";
     case HYBRID_MSG_FAILED:
         return "FAILED";
+    case HYBRID_MSG_ALIVE_TO_DST:
+    case HYBRID_MSG_ALIVE:
+        return "ALIVE";
     }
     return "unknown";
 }

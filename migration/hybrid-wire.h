@@ -22,12 +22,13 @@
  *             this migration.  With HYBRID_FLAG_NEED, which needs no answer:
  *             be64 MigrationHybridMemoryCheck, be64 bytes in the balloon,
  *             be64 number of blocks of which a part is not plugged, for each
- *             be64 bytes of that part, be16 length, name
+ *             be64 bytes of that part, be16 length, name.  With
+ *             HYBRID_FLAG_ALIVE: be32 hybrid-peer-timeout, see ALIVE
  *   READY     be64 bytes needed, be64 bytes available, be32 flags: those of
  *             the offered ones that the destination takes (missing: none),
  *             be16 number of blocks of its memory that have larger pages than
  *             the target's, for each be64 their size, be16 length, name
- *             (all missing: not told)
+ *             (all missing: not told), be32 hybrid-peer-timeout, see ALIVE
  *   REFUSE    be64 bytes needed, be64 bytes available (0, 0: not about
  *             memory), be16 length, text (UTF-8, no terminator)
  *   LOADED    no body
@@ -55,6 +56,10 @@
  *   FAILED    be16 length, text as in REFUSE: why the destination fails, or
  *             pauses, after READY.  The end of the connection follows.  Only
  *             with HYBRID_FLAG_FAILED
+ *   ALIVE     be32 milliseconds: the sender gives up when it hears nothing for
+ *             so long, 0: never.  Whoever reads this does not let a third of
+ *             it pass without a message or a page.  Both directions, the
+ *             destination's from SETTINGS on.  Only with HYBRID_FLAG_ALIVE
  *   STATS     be64 pages received, be32 number of vCPUs, then per vCPU
  *             be64 microseconds blocked on missing pages
  *
@@ -82,12 +87,13 @@
  * may come while the guest runs; pages that were never sent are not discarded,
  * the destination sees to it that nothing is in their place.  VCPU: the
  * destination says which vCPU waits for the pages that it requests.  PLACED:
- * it says how much of the main channel it has read.  FAILED: it says why it
- * failed.
+ * it says how much of the main channel it has read.  ALIVE: both say that they
+ * are there.  FAILED: it says why it failed.
  */
 #define HYBRID_FLAG_DISCARD (1u << 0)
 #define HYBRID_FLAG_VCPU    (1u << 1)
 #define HYBRID_FLAG_PLACED  (1u << 2)
+#define HYBRID_FLAG_ALIVE   (1u << 3)
 #define HYBRID_FLAG_FAILED  (1u << 4)
 /* The source tells what the guest needs of its memory */
 #define HYBRID_FLAG_NEED    (1u << 5)
@@ -97,8 +103,8 @@
  */
 #define HYBRID_FLAG_PREEMPT (1u << 16)
 #define HYBRID_FLAGS        (HYBRID_FLAG_DISCARD | HYBRID_FLAG_VCPU | \
-                             HYBRID_FLAG_PLACED | HYBRID_FLAG_FAILED | \
-                             HYBRID_FLAG_NEED)
+                             HYBRID_FLAG_PLACED | HYBRID_FLAG_ALIVE | \
+                             HYBRID_FLAG_FAILED | HYBRID_FLAG_NEED)
 
 /* Blocks that SETTINGS names at most: each is 10 bytes and its name */
 #define HYBRID_NEED_BLOCKS  100
@@ -114,6 +120,7 @@ typedef enum {
     HYBRID_MSG_GRANT    = 2,
     HYBRID_MSG_ABORT    = 3,
     HYBRID_MSG_DISCARD  = 4,
+    HYBRID_MSG_ALIVE_TO_DST = 5,
     HYBRID_MSG_READY    = 16,
     HYBRID_MSG_REFUSE   = 17,
     HYBRID_MSG_LOADED   = 18,
@@ -122,6 +129,7 @@ typedef enum {
     HYBRID_MSG_VCPU     = 21,
     HYBRID_MSG_PLACED   = 22,
     HYBRID_MSG_FAILED   = 23,
+    HYBRID_MSG_ALIVE    = 24,
 } HybridMessageKind;
 
 HybridMessage hybrid_msg_new(HybridMessageKind kind);

@@ -47,6 +47,9 @@ void hybrid_src_reset(void);
 /* Decide, once per migration, whether it is hybrid.  BQL held. */
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr);
 
+/* An attempt to connect begins, also one of a recovery.  BQL held. */
+void hybrid_src_connects(MigrationState *s);
+
 /* The migrate command is refused, by @errp: it is not hybrid then */
 void hybrid_src_refused(MigrationState *s, Error **errp);
 
@@ -147,6 +150,17 @@ void hybrid_src_quit(MigrationState *s);
  */
 bool hybrid_src_may_pause(MigrationState *s);
 
+/*
+ * hybrid-alive-glue.c: until hybrid_src_idle_end() the migration thread, which
+ * calls these, waits for something, and the stream is between two messages:
+ * signs of life may be sent.  May be nested.
+ */
+void hybrid_src_idle_begin(MigrationState *s);
+void hybrid_src_idle_end(MigrationState *s);
+
+/* The preempt channel is being connected, or it is, or will not be */
+void hybrid_src_connects_preempt(bool begins);
+
 /* Source is free of the guest, or the migration ended otherwise */
 void hybrid_src_done(MigrationState *s);
 
@@ -237,6 +251,12 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
 bool hybrid_src_discard(MigrationState *s, RAMBlock *rb);
 
 /* ---- destination: hybrid-dst.c ---- */
+
+/* The first connection is there, and will be read now */
+void hybrid_dst_connected(void);
+
+/* The preempt channel is waited for, or not any more */
+void hybrid_dst_connects_preempt(bool begins);
 
 /* PING: true if it was the hello of a hybrid source, and was answered */
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value);

@@ -15,6 +15,7 @@ import traceback
 
 import alone
 import beside
+import cases_alive
 import cases_attempt
 import cases_bitmap
 import cases_bounds
@@ -91,7 +92,7 @@ def main():
              **cases_errors.CASES, **cases_need.CASES,
              **cases_memory.CASES, **cases_lost.CASES,
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
-             **cases_attempt.CASES}
+             **cases_attempt.CASES, **cases_alive.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
@@ -115,6 +116,7 @@ def main():
     usual = set(cases)
     if os.environ.get('HYBRID_FULL') != '1':
         usual -= set(cases_disk.CASES)
+        usual -= set(cases_alive.CASES) - cases_alive.USUAL
         usual -= cases_lost.LONG
         usual -= set(cases_kvm.CASES) - cases_kvm.USUAL
         usual -= set(cases_memory.CASES) - cases_memory.USUAL
