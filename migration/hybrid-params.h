@@ -40,7 +40,7 @@
     P(SIZE, uint64_t, max_precopy_bytes, MAX_PRECOPY_BYTES,             \
       "max-precopy-bytes", " bytes", 0, INT64_MAX, 0) __VA_ARGS__       \
     P(UINT64, uint32_t, min_gain, MIN_GAIN, "min-gain",                 \
-      " %", 1, 99, 25) __VA_ARGS__                                      \
+      " %", 0, 99, 25) __VA_ARGS__                                      \
     P(UINT64, uint32_t, max_resend, MAX_RESEND, "max-resend",           \
       " %", 0, 1000, 10) __VA_ARGS__                                    \
     P(UINT64, uint32_t, hot_threshold, HOT_THRESHOLD, "hot-threshold",  \

@@ -361,6 +361,7 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
         .total_pages = total_pages,
         .min_remaining = total_pages,
     };
+    r->endless = !cfg->min_gain;
     r->cfg.min_gain = CLAMP(r->cfg.min_gain, 1, 99);
 }
 
@@ -419,6 +420,10 @@ static HybridReason why_end(const HybridRounds *r, HybridRoundRecord *rec)
                                           r->cfg.downtime_limit_us /
                                           (1e6 * MAX(1, r->cfg.page_size))) {
         rec->all = true;        /* all that is in the way is the dip */
+        return HYBRID_REASON_NONE;
+    }
+    if (r->endless) {
+        rec->all = true;        /* nothing else makes the rest any smaller */
         return HYBRID_REASON_NONE;
     }
     return HYBRID_REASON_NO_GAIN;

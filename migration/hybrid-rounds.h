@@ -33,7 +33,9 @@
  *      go then.  In vain is sent what is dirtied meanwhile and is not hot, by
  *      the part that this was in the round before.  What the first round left
  *      out and is not hot was never sent: that goes also without a clear
- *      gain.
+ *      gain;
+ *   6. with a min_gain of 0 nothing ends for want of gain: rounds of all that
+ *      is left follow until it fits the downtime limit, or 2.
  *
  * When the rounds end, the migration completes as pre-copy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.
@@ -110,7 +112,7 @@ typedef enum {
 
 typedef struct HybridRoundsConfig {
     uint32_t max_rounds;        /* 0 counts as 1 */
-    uint32_t min_gain;          /* percent, taken as 1 to 99 */
+    uint32_t min_gain;          /* percent, up to 99; 0: see rule 6 */
     uint32_t max_resend;        /* percent of pages with data, 0: no bound */
     uint64_t max_time_us;       /* 0: no bound */
     uint64_t max_bytes;         /* 0: no bound */
@@ -164,6 +166,7 @@ typedef struct HybridSmooth {
 typedef struct HybridRounds {
     HybridRoundsConfig cfg;
     uint64_t total_pages;
+    bool endless;               /* no end for want of gain */
     uint32_t rounds;            /* ended so far */
     uint32_t stalled;           /* of these the last, without clear gain */
     uint64_t time_us;           /* of all rounds */

@@ -79,11 +79,25 @@ static void test_min_gain(void)
     check(&r, sim_full_round(100000, 75001), HYBRID_ACTION_HANDOFF,
           HYBRID_REASON_NO_GAIN);
 
-    /* Out of range: at least one page less in a hundred, never all */
+    /* None at all, round after round; but not when the rest fits */
     cfg.min_gain = 0;
     hybrid_rounds_init(&r, &cfg, 100000);
-    check(&r, sim_full_round(100000, 99500), HYBRID_ACTION_HANDOFF,
-          HYBRID_REASON_NO_GAIN);
+    for (unsigned i = 1; i < cfg.max_rounds; i++) {
+        HybridRoundRecord rec = sim_full_round(100000, 100000);
+
+        hybrid_rounds_end(&r, &rec);
+        g_assert_cmpint(rec.reason, ==, HYBRID_REASON_NONE);
+        g_assert_true(rec.all);
+    }
+    check(&r, sim_full_round(100000, 100000), HYBRID_ACTION_HANDOFF,
+          HYBRID_REASON_ROUND_LIMIT);
+    cfg.downtime_limit_us = 1000 * 1000 * 1000;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 99500), HYBRID_ACTION_COMPLETE,
+          HYBRID_REASON_FITS);
+
+    /* Out of range: never all */
+    cfg = sim_config();
     cfg.min_gain = 1000;
     hybrid_rounds_init(&r, &cfg, 100000);
     check(&r, sim_full_round(100000, 1000), HYBRID_ACTION_CONTINUE,
