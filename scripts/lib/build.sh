@@ -160,8 +160,18 @@ run_ninja() {
     done
 }
 
+# A ninja that is interrupted removes what its step was to make: the link.
+restore_link() {
+    case $1 in
+    qemu) ln -sfn "$(basename "$PATCHED_SRC")/build" "$BUILD/$1" ;;
+    qemu-points) ln -sfn "$(basename "$PATCHED_SRC")/build-points" "$BUILD/$1" ;;
+    qemu-base) ln -sfn "$(basename "$BASE_SRC")/build" "$BUILD/$1" ;;
+    esac
+}
+
 build_qemu() {
     local targets=("${QEMU_TARGETS[@]}")
+    [ -e "$BUILD/$1" ] || restore_link "$1"
     [ "$1" != qemu-points ] || targets=(qemu-system-x86_64)
     step "build build/$1"
     run_ninja -C "$BUILD/$1" "${targets[@]}"

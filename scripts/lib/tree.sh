@@ -31,7 +31,8 @@ make_git_tree() {
     local dir=$1
     rm -rf "$dir"
     mkdir -p "$dir"
-    tar -C "$BASE_SRC" --exclude=./build --exclude=./roms --exclude=./.pc -cf - . |
+    tar -C "$BASE_SRC" --exclude=./build --exclude=./build-tools --exclude=./roms \
+        --exclude=./.pc -cf - . |
         tar -C "$dir" -xf -
     tool_git init -q -b hybrid "$dir"
     tool_git -C "$dir" config core.compression 0
