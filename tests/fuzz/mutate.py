@@ -15,7 +15,7 @@ must hold, whatever it is:
     failed after a handoff to a peer that it takes for an unpatched one.
   - If only what the destination says was changed, the guest's memory is right
     wherever it runs, after a recovery, too.
-  - Neither QEMU has grown by more than BOUND beyond its guest.
+  - Neither QEMU has grown by more than --bound beyond its guest.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -38,8 +38,6 @@ from wire import Wire
 
 MEM = 32
 PAGES = 1500
-#: What a QEMU's memory may grow by, beyond its guest, in KiB.
-BOUND = 128 << 10
 #: An operator's patience, and how long what he then does may take.
 PATIENCE, LIMIT = 4, 20
 ENDS = ('completed', 'failed', 'cancelled')
@@ -127,9 +125,10 @@ class Fate:
 
 class World:
     """A source whose guest works, until a migration takes it away."""
-    def __init__(self, run, binary):
+    def __init__(self, run, args):
         self.run = run
-        self.binary = binary
+        self.binary = args.qemu or paths.built(args.build)
+        self.bound = args.bound     # MiB
         self.config = GuestConfig(mem=MEM, pages=PAGES, zero=200,
                                   untouched=200, bare=True,
                                   workload='hot pages=700 rate=20000')
@@ -329,7 +328,7 @@ class Attempt:
             again = self._judge()
             self._crashes()
             for fate in (self.src, self.dst):
-                demand(fate.peak < (MEM << 10) + BOUND,
+                demand(fate.peak < MEM + self.world.bound << 10,
                        f'{fate.guest.side} had {fate.peak} KiB')
         finally:
             if self.wire:
@@ -367,7 +366,7 @@ def many(args):
                                     time.monotonic() - begin < args.seconds):
         number = number if args.only is None else args.only
         with Run(logs=LOGS) as run:
-            world = World(run, args.qemu or paths.built(args.build))
+            world = World(run, args)
             while True:
                 try:
                     mutation, attempt = one(world, args.seed, number)
@@ -413,6 +412,7 @@ def main():
     parser.add_argument('--seconds', type=float, default=1e9)
     parser.add_argument('--only', type=int, help='this migration of the seed')
     parser.add_argument('--build', default='qemu')
+    parser.add_argument('--bound', type=int, default=128, help='MiB')
     parser.add_argument('--qemu', help='this program instead')
     parser.add_argument('--tap', action='store_true')
     parser.add_argument('--verbose', action='store_true')
