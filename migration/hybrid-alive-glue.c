@@ -33,12 +33,12 @@
 /* What both sides have */
 typedef struct HybridAlive {
     QemuThread thread;
-    bool runs;
+    bool runs;                  /* atomic */
     bool quit;                  /* under lock */
     QemuMutex lock;
     QemuCond cond;
     uint32_t peer_ms;           /* atomic: the peer gives up after this */
-    uint32_t told_ms;           /* what the peer knows of ours */
+    uint32_t told_ms;           /* atomic: what the peer knows of ours */
     uint32_t own_ms;            /* ours, when it was looked at last */
     HybridSilence heard;
     HybridSilence said;
@@ -81,7 +81,7 @@ static void hybrid_alive_begin(HybridAlive *a, const char *name,
     hybrid_silence_reset(&a->said);
     hybrid_silence_reset(&a->preempt);
     a->ask = (HybridAsk) {};
-    a->runs = true;
+    qatomic_set(&a->runs, true);
     qemu_thread_create(&a->thread, name, run, NULL, QEMU_THREAD_JOINABLE);
 }
 
@@ -95,7 +95,7 @@ static void hybrid_alive_end(HybridAlive *a)
         qemu_cond_broadcast(&a->cond);
     }
     qemu_thread_join(&a->thread);
-    a->runs = false;
+    qatomic_set(&a->runs, false);
 }
 
 /* Until the next look; false: it is over */
@@ -143,7 +143,7 @@ static HybridMessage hybrid_alive_message(HybridMessageKind kind,
 
 uint32_t hybrid_alive_src_ms(void)
 {
-    return alive_src.runs ? migrate_hybrid_peer_timeout() : 0;
+    return qatomic_read(&alive_src.runs) ? migrate_hybrid_peer_timeout() : 0;
 }
 
 /* Are we in a state in which both directions are used? */
@@ -211,7 +211,7 @@ static void hybrid_alive_src_say(MigrationState *s, uint32_t own_ms)
 
         trace_hybrid_message("src", hybrid_msg_str(HYBRID_MSG_ALIVE));
         hybrid_msg_send_to_dst(s->to_dst_file, &m);
-        a->told_ms = own_ms;
+        qatomic_set(&a->told_ms, own_ms);
     }
 }
 
@@ -242,10 +242,10 @@ static uint32_t hybrid_alive_src_look(MigrationState *s)
             return step_ms;                 /* it is given up already */
         }
         silent_us = hybrid_silence_look(&a->heard, now_us, step_ms * 1000,
-                                        qemu_file_stream_bytes(rp),
+                                        qemu_file_moved_bytes(rp),
                                         hybrid_alive_unread(rp));
         quiet_us = hybrid_silence_look(&a->said, now_us, step_ms * 1000,
-                                       qemu_file_stream_bytes(s->to_dst_file),
+                                       qemu_file_moved_bytes(s->to_dst_file),
                                        false);
         stuck_us = hybrid_alive_preempt(s, now_us, step_ms * 1000);
     }
@@ -297,7 +297,7 @@ void hybrid_alive_src_heard(HybridMessage *m)
 /* Only the thread that owns the stream can leave it to another one */
 static bool hybrid_alive_owns_stream(MigrationState *s)
 {
-    return alive_src.runs && qemu_thread_is_self(&s->thread);
+    return qatomic_read(&alive_src.runs) && qemu_thread_is_self(&s->thread);
 }
 
 void hybrid_src_idle_begin(MigrationState *s)
@@ -308,7 +308,7 @@ void hybrid_src_idle_begin(MigrationState *s)
         return;
     }
     if (qatomic_read(&a->peer_ms) || migrate_hybrid_peer_timeout() ||
-        a->told_ms) {
+        qatomic_read(&a->told_ms)) {
         /* If somebody has to wait for this, then not the other thread */
         qemu_fflush(s->to_dst_file);
         QEMU_LOCK_GUARD(&a->lock);
@@ -348,7 +348,7 @@ static uint32_t hybrid_alive_dst_own_ms(void)
 
 uint32_t hybrid_alive_dst_ms(void)
 {
-    return alive_dst.runs ? hybrid_alive_dst_own_ms() : 0;
+    return qatomic_read(&alive_dst.runs) ? hybrid_alive_dst_own_ms() : 0;
 }
 
 static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
@@ -364,7 +364,7 @@ static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
     }
     if (mis->to_src_file) {
         quiet_us = hybrid_silence_look(&a->said, now_us, step_us,
-            qemu_file_stream_bytes(mis->to_src_file), false);
+            qemu_file_moved_bytes(mis->to_src_file), false);
         if ((own_ms != a->told_ms || hybrid_alive_due(quiet_us, peer_ms)) &&
             hybrid_alive_room(mis->to_src_file)) {
             HybridMessage m = hybrid_alive_message(HYBRID_MSG_ALIVE, own_ms);
@@ -372,7 +372,7 @@ static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
             trace_hybrid_message("dst", hybrid_msg_str(HYBRID_MSG_ALIVE));
             migrate_send_rp_hybrid(mis, m.bytes->data, m.bytes->len);
             hybrid_msg_free(&m);
-            a->told_ms = own_ms;
+            qatomic_set(&a->told_ms, own_ms);
         }
     }
     qemu_rec_mutex_unlock(&mis->rp_mutex);
@@ -438,9 +438,9 @@ static int64_t hybrid_alive_ask(MigrationIncomingState *mis, int64_t now_us,
         page_size = rb ? qemu_ram_pagesize(rb) : 0;
     }
     return hybrid_ask_look(&alive_dst.ask, now_us, step_us, page, page_size,
-                           f ? qemu_file_stream_bytes(f) : 0,
+                           f ? qemu_file_moved_bytes(f) : 0,
                            f && hybrid_alive_unread(f),
-                           qemu_file_stream_bytes(main_file));
+                           qemu_file_moved_bytes(main_file));
 }
 
 static uint32_t hybrid_alive_dst_look(MigrationIncomingState *mis)
@@ -482,7 +482,7 @@ static uint32_t hybrid_alive_dst_look(MigrationIncomingState *mis)
             return step_ms;
         }
         silent_us = hybrid_silence_look(&a->heard, now_us, step_us,
-                                        qemu_file_stream_bytes(f),
+                                        qemu_file_moved_bytes(f),
                                         hybrid_alive_unread(f));
         asked_us = hybrid_alive_ask(mis, now_us, step_us);
     }

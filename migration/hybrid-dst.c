@@ -197,7 +197,9 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     if (h->flags & HYBRID_FLAG_NEED) {
         hybrid_need_get(in, &need);
     }
-    if (h->flags & HYBRID_FLAG_ALIVE && !in->overrun) {
+    if (!(h->flags & HYBRID_FLAG_ALIVE)) {
+        hybrid_alive_dst_end();
+    } else if (!in->overrun) {
         hybrid_alive_dst_begin(hybrid_msg_get_be32(in));
     }
     ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,

@@ -15,6 +15,7 @@ from common import (IDLE, PATCHED, UNPATCHED, audit, booted, check,
                     equal, exits, pages_add_up)
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
+from threads import held
 
 #: In ms; the machine may have much else to do.
 TIMEOUT = 2000
@@ -359,6 +360,99 @@ def quiet_tls_preempt(logs):
     _quiet(logs, True, 'tls')
 
 
+def busy_main_loops(logs):
+    """Neither does anything for four times as long: that is no silence."""
+    with booted(logs, rate='unlimited') as pair:
+        migration, _ = _start(pair, True, {**SLOW_ROUNDS, **ON_DEMAND,
+                                           'hybrid-max-rounds': 50},
+                              timeout=1000)
+        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        main_threads = [guest.machine.get_pid()
+                        for guest in (pair.src, pair.dst)]
+        with held(*main_threads):
+            time.sleep(4)
+        pair.src.qmp('migrate-start-postcopy')
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        time.sleep(1)
+        with held(*main_threads):
+            time.sleep(4)
+        pair.src.set_parameters({'hybrid-push-policy': 'bubble'})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        check(migration.event('src', 'MIGRATION', status='postcopy-paused')
+              is None, 'it was paused')
+        audit(pair, 'dst')
+
+
+def tls_destination_stopped(logs):
+    with booted(logs, rate='unlimited') as pair:
+        migration = Migration(pair, transport='tls', parameters={
+            NAME: TIMEOUT, **SLOW_PUSH})
+        migration.at_both({'postcopy-preempt': True})
+        migration.start()
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        _signal('dst', signal.SIGSTOP)(pair, None)
+        _paused(migration, sides=('src',))
+        _named(migration, 'Nothing was heard from the destination')
+        _signal('dst', signal.SIGCONT)(pair, None)
+        _paused(migration)
+        pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+        migration.recover()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
+def _link_cut(logs, mode):
+    """The cable is pulled, and put in again for the recovery."""
+    with booted(logs, rate='400mbit') as pair:
+        migration = Migration(pair, parameters={NAME: TIMEOUT, **SLOW_PUSH})
+        migration.at_both({'postcopy-preempt': True})
+        migration.start()
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        pair.link.cut(mode)
+        _paused(migration)
+        _named(migration, 'Nothing was heard from')
+        pair.link.heal()
+        pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+        migration.recover()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
+def link_down(logs):
+    _link_cut(logs, 'down')
+
+
+def link_down_to_dst(logs):
+    _link_cut(logs, 'to-dst')
+
+
+def completion_silent(logs):
+    """
+    It completes as precopy; the destination is stopped when it has the guest.
+    """
+    with booted(logs, IDLE, rate='unlimited') as pair:
+        migration, channels = _start(pair, False, {
+            'hybrid-handoff-timeout': 60000})
+        migration.when(lambda: _signal('dst', signal.SIGSTOP)(pair, channels),
+                       'src', 'MIGRATION_HYBRID_PHASE', phase='state-transfer')
+        end = pair.log.wait(lambda: migration.last_status('src') in (
+            'failed', 'postcopy-paused', 'completed') and
+            migration.last_status('src'), PATIENCE)
+        _signal('dst', signal.SIGCONT)(pair, channels)
+        if end == 'failed':     # before GRANT: the guest runs on
+            _named(migration, 'Nothing was heard from the destination')
+            audit(pair, 'src')
+        elif end == 'postcopy-paused':
+            _named(migration, 'Nothing was heard from the destination')
+            check(pair.src.status() != 'running', 'it runs at the source')
+        else:
+            equal(end, 'completed', 'ended as')
+            audit(pair, 'dst')
+
+
 def slow_link(logs):
     """Signs of life stand behind what the link takes seconds to carry."""
     with booted(logs, 'hot pages=2000 rate=5000', rate='8mbit', mem=96,
@@ -422,12 +516,14 @@ _ALL = (paging_all_silent, paging_main_silent, paging_to_dst_silent,
         paging_preempt_silent_push, paging_source_stopped,
         paging_destination_stopped, rounds_destination_stopped,
         rounds_all_silent, rounds_to_dst_silent, rounds_source_stopped,
-        preparation_silent, connect_silent, preempt_not_made, handoff_silent, recovery_silent,
-        recovery_silent_preempt, recovery_preempt_lost, set_while_paging,
+        preparation_silent, connect_silent, preempt_not_made, handoff_silent,
+        recovery_silent, recovery_silent_preempt, recovery_preempt_lost,
+        set_while_paging,
         parameter, quiet, quiet_preempt, quiet_tls_preempt, slow_link,
-        own_at_destination, to_unpatched, from_unpatched)
+        busy_main_loops, tls_destination_stopped, link_down, link_down_to_dst,
+        completion_silent, own_at_destination, to_unpatched, from_unpatched)
 CASES = {'alive-' + f.__name__.replace('_', '-'): f for f in _ALL}
 #: The rest of them only in the long run.
 USUAL = {'alive-' + f.__name__.replace('_', '-') for f in (
     paging_preempt_silent, paging_to_dst_silent, rounds_destination_stopped,
-    handoff_silent, recovery_silent_preempt, quiet_tls_preempt, parameter)}
+    handoff_silent, recovery_silent_preempt, busy_main_loops, parameter)}
