@@ -10,7 +10,12 @@
 #include "hybrid-internal.h"
 
 typedef struct HybridDst {
-    QemuMutex lock;             /* state, start, running_said */
+    /*
+     * For state, start, running_said and what says so below.  Taken inside of
+     * rp_mutex, by a thread whose message could not be sent: so it is never
+     * held while one is.
+     */
+    QemuMutex lock;
     HandoffDstState state;
     bool agreed;
     bool plain;                 /* what came first was no hello */

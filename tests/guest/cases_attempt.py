@@ -10,8 +10,9 @@ import threading
 import time
 
 from channels import Channels
-from common import IDLE, audit, booted, check, equal, wait_until
+from common import IDLE, audit, booted, check, equal, exits, wait_until
 from hybridmig.migrate import Migration
+from hybridmig.monitor import QmpLost
 
 #: Phase 5 takes some seconds, if nobody touches a missing page.
 SLOW = {'max-bandwidth': 8 << 20, 'max-postcopy-bandwidth': 4 << 20}
@@ -192,6 +193,45 @@ def silent_tls(logs):
             _ends(pair, migration)
 
 
+def _cancelled(logs, end):
+    """Migrate again at once; end(listener) of the first meanwhile."""
+    with booted(logs, WRITER, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration = Migration(pair, transport='unix', parameters=SLOW)
+        migration.prepare()
+        address = migration.listen()
+        path = f'{pair.run.folder}/full.sock'
+        with socket.socket(socket.AF_UNIX) as listener, \
+                socket.socket(socket.AF_UNIX) as queued:
+            listener.bind(path)
+            listener.listen(0)
+            queued.connect(path)
+            pair.src.qmp('migrate', {'uri': f'unix:{path}'})
+            equal(migration.info()['status'], 'setup', 'source')
+            migration.cancel()
+            equal(migration.info()['status'], 'cancelled', 'source')
+            migration.first_event = len(pair.log)
+            pair.src.qmp('migrate', {'uri': address})
+            kept = end(listener)
+            check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+            time.sleep(0.5)
+            check(migration.info()['status'] in ('active', 'device',
+                                                 'postcopy-active'),
+                  f'the source is {migration.info()["status"]}')
+            pair.src.set_parameters({'max-bandwidth': 0})
+            _ends(pair, migration)
+            for one in kept:
+                one.close()
+
+
+def cancelled_then_fails(logs):
+    _cancelled(logs, _fail)
+
+
+def cancelled_then_connects(logs):
+    _cancelled(logs, _accept)
+
+
 # ---- the destination: who else connects
 
 def _knock(address, seconds, what):
@@ -335,8 +375,34 @@ def no_credentials(logs):
         _recovers(pair, migration)
 
 
+def multifd_silent(logs):
+    """The main thread waits for what does not come: migrate-pause ends it."""
+    with booted(logs, IDLE, bare=True, mem=64, pages=7000, rate='unlimited',
+                extra=('-global', 'migration.multifd-flush-after-each-section='
+                       'on')) as pair:
+        migration = Migration(pair, transport='unix', parameters={
+            'max-bandwidth': 4 << 20})
+        migration.at_both({'multifd': True, 'postcopy-ram': False,
+                           'return-path': True})
+        migration.src_caps['hybrid'] = False
+        migration.prepare()
+        channels = Channels(pair.run, migration.listen()[len('unix:'):])
+        pair.src.qmp('migrate', {'uri': f'unix:{channels.path}'})
+        check(migration.wait_status('dst', 'active', timeout=PATIENCE),
+              'not active')
+        for connection in channels.connections[1:]:
+            connection.swallow()
+        time.sleep(3)           # what is sent by the main one gets there
+        with contextlib.suppress(QmpLost):      # it may end before it answers
+            pair.dst.monitor.command('migrate-pause', oob=True)
+        check(exits(pair.dst, 20), 'the destination does not end')
+        channels.close()
+        equal(migration.wait_end(), 'failed', 'ended as')
+        audit(pair, 'src')
+
+
 CASES = {'attempt-' + f.__name__.replace('_', '-'): f for f in (
     fails_later, connects_later, fails_in_the_next, connects_in_the_next,
-    silent_tls, scanned, scanned_preempt, scanned_tls, scanned_garbage_preempt,
+    silent_tls, cancelled_then_fails, cancelled_then_connects, scanned, scanned_preempt, scanned_tls, scanned_garbage_preempt,
     silent_client_tls, two_handshakes, handshake_after_the_end,
-    no_credentials)}
+    no_credentials, multifd_silent)}

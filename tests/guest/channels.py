@@ -21,6 +21,7 @@ class Connection:
         self._ends = {TO_DST: (source, destination),
                       TO_SRC: (destination, source)}
         self._going = {way: threading.Event() for way in self._ends}
+        self._swallows = False
         for way in self._ends:
             if not stalled:
                 self._going[way].set()
@@ -32,7 +33,8 @@ class Connection:
         with contextlib.suppress(OSError):
             while data := from_.recv(65536):
                 self._going[way].wait()
-                to.sendall(data)
+                if not self._swallows:
+                    to.sendall(data)
         self._going[way].wait()
         with contextlib.suppress(OSError):
             to.shutdown(socket.SHUT_WR)
@@ -40,6 +42,10 @@ class Connection:
     def stall(self, *ways):
         for way in ways or self._ends:
             self._going[way].clear()
+
+    def swallow(self):
+        """Take all that comes, as a link does that loses it, silently."""
+        self._swallows = True
 
     def half_close(self, way):
         """Who reads sees the end, who writes an error; nobody else."""

@@ -38,6 +38,7 @@ import cases_peer
 import cases_push
 import cases_relay
 import cases_runstate
+import cases_single
 import cases_stream
 import cases_switch
 import cases_wait
@@ -92,7 +93,8 @@ def main():
              **cases_errors.CASES, **cases_need.CASES,
              **cases_memory.CASES, **cases_lost.CASES,
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
-             **cases_attempt.CASES, **cases_alive.CASES}
+             **cases_attempt.CASES, **cases_alive.CASES,
+             **cases_single.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
@@ -121,6 +123,7 @@ def main():
         usual -= set(cases_kvm.CASES) - cases_kvm.USUAL
         usual -= set(cases_memory.CASES) - cases_memory.USUAL
         usual -= set(cases_relay.LONG)
+        usual -= set(cases_single.CASES) - cases_single.USUAL
     paths.use_qemu_python()
     replay.begin()
     for _ in range(args.repeat):

@@ -1,0 +1,189 @@
+"""One connection of two, or one direction of it, is lost: at any time, by TLS.
+
+Whatever it is, the guest is at one side, whole, at the end: where it was, or
+at the destination, after a recovery if need be.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import functools
+import time
+
+from channels import MAIN, PREEMPT, TO_DST, TO_SRC, Channels
+from common import audit, booted, check, equal, exits
+from hybridmig.migrate import Migration
+from hybridmig.monitor import QmpError
+
+#: Each phase takes some seconds, if nobody touches a missing page.
+SLOW = {'max-bandwidth': 8 << 20, 'max-postcopy-bandwidth': 6 << 20,
+        'hybrid-handoff-timeout': 5000}
+WRITER = 'hot pages=3000 rate=20000'
+PATIENCE = 60
+
+HOW = {'closed': lambda c: c.close(),
+       'to-src': lambda c: c.half_close(TO_SRC),
+       'to-dst': lambda c: c.half_close(TO_DST)}
+
+
+def _times(migration, side, status):
+    events = migration.pair.log.events[migration.first_event:]
+    return sum(e.side == side and e.name == 'MIGRATION' and
+               e.data['status'] == status for e in events)
+
+
+def _through(pair, migration, command='migrate-incoming'):
+    """Begin, or recover, through a proxy; returns that."""
+    oob = command == 'migrate-recover'
+    target = migration.listen(command=command, oob=oob)[len('unix:'):]
+    channels = Channels(pair.run, target)
+    pair.src.qmp('migrate', {'uri': f'unix:{channels.path}', 'resume': oob})
+    return channels
+
+
+def _pause_destination(pair, migration):
+    """As the operator's guide says; False: it has all it needs."""
+    statuses = ('postcopy-paused', 'completed')
+    if not pair.log.wait(lambda: migration.last_status('dst') in statuses, 5):
+        try:
+            pair.dst.monitor.command('migrate-pause', oob=True)
+        except QmpError:
+            pass                # it paused by itself
+    check(pair.log.wait(lambda: migration.last_status('dst') in statuses,
+                        PATIENCE), 'the destination does not pause')
+    return migration.last_status('dst') == 'postcopy-paused'
+
+
+def _ends(pair, migration):
+    """In one of the ways that are right."""
+    for _ in range(4):
+        check(pair.log.wait(lambda: migration.last_status('src') in (
+            'completed', 'failed', 'postcopy-paused'), PATIENCE),
+            f'the source is {migration.last_status("src")}')
+        if migration.last_status('src') == 'failed':
+            # It waits for GRANT if it had loaded the package.
+            check(pair.log.wait(
+                lambda: migration.last_status('dst') == 'postcopy-paused', 2)
+                or exits(pair.dst, PATIENCE), 'the destination does not end')
+            return audit(pair, 'src')
+        if migration.last_status('src') == 'completed' or \
+                not _pause_destination(pair, migration):
+            break
+        check(pair.src.status() != 'running', 'the guest runs at the source')
+        pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+        before = _times(migration, 'src', 'postcopy-paused')
+        _through(pair, migration, 'migrate-recover')
+        pair.log.wait(lambda seen=before: (
+            migration.status_seen('src', 'completed') or
+            _times(migration, 'src', 'postcopy-paused') > seen), PATIENCE)
+    check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
+          'the destination does not end')
+    return audit(pair, 'dst')
+
+
+def _begin(pair, transport, which):
+    migration = Migration(pair, transport=transport, parameters=SLOW)
+    migration.at_both({'postcopy-preempt': True})
+    migration.prepare()
+    channels = _through(pair, migration)
+
+    def break_(how):
+        if which == PREEMPT:
+            check(pair.log.wait(lambda: channels.accepted > PREEMPT,
+                                PATIENCE), 'no channel for preemption')
+        HOW[how](channels.connections[which])
+    return migration, channels, break_
+
+
+def _paging(pair, migration):
+    check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    pair.src.qmp('migrate-start-postcopy')
+    check(migration.wait_status('src', 'postcopy-active', timeout=PATIENCE),
+          'no paging')
+
+
+def _in_rounds(_pair, migration, break_, how):
+    check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    break_(how)
+
+
+def _at_stop(pair, migration, break_, how):
+    """As soon as the guest stands still; for the second one, when it is."""
+    migration.when(lambda: break_(how), 'src', 'STOP')
+    check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    pair.src.qmp('migrate-start-postcopy')
+
+
+def _in_paging(pair, migration, break_, how):
+    _paging(pair, migration)
+    time.sleep(0.5)
+    break_(how)
+
+
+def _at_the_end(pair, migration, break_, how):
+    """Little is left, and then it is pushed at once."""
+    _paging(pair, migration)
+    deadline = time.monotonic() + PATIENCE
+    while migration.hybrid()['push']['remaining-pages'] > 1000 and \
+            time.monotonic() < deadline:
+        time.sleep(0.02)
+    pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+    break_(how)
+
+
+WHEN = {'rounds': _in_rounds, 'stop': _at_stop, 'paging': _in_paging,
+        'end': _at_the_end}
+
+
+def _case(logs, which, when, how, transport):
+    with booted(logs, WRITER, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration, _, break_ = _begin(pair, transport, which)
+        WHEN[when](pair, migration, break_, how)
+        _ends(pair, migration)
+
+
+def _recovery_case(logs, which, how, transport):
+    """The second loss, in the recovery of the first one."""
+    with booted(logs, WRITER, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration, channels, _ = _begin(pair, transport, MAIN)
+        _paging(pair, migration)
+        channels.close()
+        for side in ('src', 'dst'):
+            check(migration.wait_status(side, 'postcopy-paused',
+                                        timeout=PATIENCE), f'{side}: no pause')
+        channels = _through(pair, migration, 'migrate-recover')
+        if which == PREEMPT:
+            check(pair.log.wait(lambda: channels.accepted > PREEMPT,
+                                PATIENCE), 'no channel for preemption')
+        else:
+            for side in ('src', 'dst'):
+                check(migration.wait_status(side, 'postcopy-recover',
+                                            timeout=PATIENCE), 'no recovery')
+        HOW[how](channels.connections[which])
+        check(pair.log.wait(
+            lambda: _times(migration, 'src', 'postcopy-paused') >= 2,
+            PATIENCE), 'the source does not pause again')
+        _ends(pair, migration)
+        equal(migration.info()['status'], 'completed', 'ended as')
+
+
+def _cases():
+    for transport, suffix in (('unix', ''), ('tls-unix', '-tls')):
+        for which, name in ((MAIN, 'main'), (PREEMPT, 'preempt')):
+            for how in HOW:
+                for when in WHEN:
+                    if which == MAIN or when != 'rounds':
+                        yield (f'single-{name}-{how}-{when}{suffix}',
+                               functools.partial(
+                                   _case, which=which, when=when, how=how,
+                                   transport=transport))
+                yield (f'single-{name}-{how}-recovery{suffix}',
+                       functools.partial(_recovery_case, which=which, how=how,
+                                         transport=transport))
+
+
+CASES = dict(_cases())
+#: The rest of them only in the long run.
+USUAL = {'single-main-to-src-stop-tls', 'single-preempt-closed-stop',
+         'single-preempt-to-dst-paging-tls', 'single-main-to-dst-end',
+         'single-main-to-src-recovery-tls', 'single-preempt-closed-recovery'}
