@@ -238,7 +238,8 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     error_prepend(&err, "migration refused: ");
     migrate_set_error(migrate_get_current(), err);
     error_free(err);
-    return -ENOMEM;
+    /* The log has the sentence, and what errno makes of it */
+    return h->memory.needed > h->memory.available ? -ENOMEM : -ENOTSUP;
 }
 
 /* ---- phases 3 and 4 ---- */

@@ -187,7 +187,10 @@ def refused_while_it_comes_in(logs):
             except QmpError:
                 continue
             raise AssertionError(f'{name} {arguments} is accepted')
-        pair.dst.set_parameters({'max-postcopy-bandwidth': 0})
+        # what changes nothing is none of it
+        pair.dst.set_parameters({'max-postcopy-bandwidth': 0,
+                                 'multifd-channels': 2, 'mode': 'normal'})
+        pair.dst.set_capabilities({'postcopy-ram': True})
         pair.src.set_parameters({'max-bandwidth': 0})
         equal(migration.wait_end(), 'completed', 'ended as')
         # and what was refused is possible again

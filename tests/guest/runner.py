@@ -31,11 +31,13 @@ import cases_kvm
 import cases_link
 import cases_lost
 import cases_memory
+import cases_missing
 import cases_need
 import cases_net
 import cases_owner
 import cases_peer
 import cases_push
+import cases_quit
 import cases_relay
 import cases_runstate
 import cases_single
@@ -91,7 +93,8 @@ def main():
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
              **cases_runstate.CASES, **cases_commands.CASES,
              **cases_errors.CASES, **cases_need.CASES,
-             **cases_memory.CASES, **cases_lost.CASES,
+             **cases_memory.CASES, **cases_lost.CASES, **cases_quit.CASES,
+             **cases_missing.CASES,
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
              **cases_attempt.CASES, **cases_alive.CASES,
              **cases_single.CASES}
@@ -119,7 +122,7 @@ def main():
     if os.environ.get('HYBRID_FULL') != '1':
         usual -= set(cases_disk.CASES)
         usual -= set(cases_alive.CASES) - cases_alive.USUAL
-        usual -= cases_lost.LONG
+        usual -= cases_lost.LONG | cases_quit.LONG
         usual -= set(cases_kvm.CASES) - cases_kvm.USUAL
         usual -= set(cases_memory.CASES) - cases_memory.USUAL
         usual -= set(cases_relay.LONG)

@@ -1,0 +1,148 @@
+"""Commands to a destination whose migration is paused: memory is missing.
+
+Each of them is answered; none waits for a page that does not come.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+from cases_lost import PATIENCE, _recover, _start, _wait_paused
+from common import audit, booted, check, equal
+from hybridmig.migrate import Migration
+from hybridmig.monitor import QmpError
+
+HMP = 'human-monitor-command'
+HOT = 'hot pages=6000 rate=100000'
+
+
+def _hmp(line):
+    return HMP, {'command-line': line}
+
+
+def _reads_memory(folder):
+    """Refused while memory is missing."""
+    return [
+        ('memsave', {'val': 0x100000, 'size': 1 << 20,
+                     'filename': f'{folder}/memsave'}),
+        ('pmemsave', {'val': 0, 'size': 64 << 20,
+                      'filename': f'{folder}/pmemsave'}),
+        ('dump-guest-memory', {'paging': False,
+                               'protocol': f'file:{folder}/dump'}),
+        ('screendump', {'filename': f'{folder}/screen.ppm'}),
+        ('stop', None),
+        ('system_reset', None),
+    ]
+
+
+#: These change what happens next, unless it is refused.
+_OTHERS_PAUSED = [_hmp('stop'), ('migrate_cancel', None),
+                  ('migrate', {'uri': 'exec:cat >/dev/null'})]
+
+
+def _others(folder):
+    """Answered, in whatever way."""
+    return [
+        _hmp('xp/100000xb 0x100000'), _hmp('x/4096xg 0x200000'),
+        _hmp('info mtree -f'), _hmp('info status'),
+        _hmp('info migrate'), _hmp('info ramblock'), _hmp('savevm x'),
+        ('query-status', None), ('query-migrate', None),
+        ('query-cpus-fast', None), ('query-memory-devices', None),
+        ('query-memory-size-summary', None), ('query-block', None),
+        ('query-blockstats', None), ('query-chardev', None),
+        ('query-dirty-rate', None), ('query-balloon', None),
+        ('balloon', {'value': 64 << 20}),
+        ('inject-nmi', None), ('system_powerdown', None),
+        ('system_wakeup', None), ('x-colo-lost-heartbeat', None),
+        ('migrate-start-postcopy', None),
+        ('migrate-continue', {'state': 'pre-switchover'}),
+        ('migrate-set-parameters', {'downtime-limit': 200,
+                                    'multifd-channels': 2}),
+        ('migrate-set-parameters', {'multifd-channels': 5}),
+        ('migrate-set-capabilities', {'capabilities': [
+            {'capability': 'postcopy-ram', 'state': True}]}),
+        ('snapshot-save', {'job-id': 's', 'tag': 't', 'vmstate': 'none',
+                           'devices': []}),
+        ('object-add', {'qom-type': 'iothread', 'id': 'missing-io'}),
+        ('object-del', {'id': 'missing-io'}),
+        ('netdev_add', {'type': 'user', 'id': 'missing-net'}),
+        ('set_link', {'name': 'missing-net', 'up': False}),
+        ('blockdev-add', {'node-name': 'missing-disk', 'driver': 'file',
+                          'filename': f'{folder}/missing.img'}),
+        ('block_resize', {'node-name': 'missing-disk', 'size': 2 << 20}),
+        ('nbd-server-start', {'addr': {
+            'type': 'unix', 'data': {'path': f'{folder}/nbd.sock'}}}),
+        ('nbd-server-stop', None),
+        ('blockdev-del', {'node-name': 'missing-disk'}),
+        ('device_add', {'driver': 'virtio-rng-pci', 'id': 'missing-rng'}),
+        ('device_del', {'id': 'missing-rng'}),
+        ('calc-dirty-rate', {'calc-time': 1}),
+        ('query-status', None),
+    ]
+
+
+def _answer(guest, name, arguments):
+    """The error, or None; fails if there is no answer."""
+    try:
+        guest.monitor.command(name, arguments, timeout=20)
+    except QmpError as exc:
+        return str(exc)
+    return None
+
+
+def commands_while_paused(logs):
+    with booted(logs, HOT, bare=True, pages=8000, rate='unlimited',
+                extra=('-device', 'VGA,romfile=')) as pair:
+        migration, channels = _start(pair, False, **{
+            'downtime-limit': 1, 'max-bandwidth': 64 << 20})
+        check(migration.wait_status('src', 'postcopy-active',
+                                    timeout=PATIENCE), 'no paging')
+        channels.close()
+        _wait_paused(migration, 1)
+        folder = pair.run.folder
+        with open(f'{folder}/missing.img', 'wb') as image:
+            image.truncate(1 << 20)
+        for name, arguments in _reads_memory(folder):
+            error = _answer(pair.dst, name, arguments)
+            check('memory is missing' in (error or ''),
+                  f'{name} is not refused: {error}')
+        for guest in (pair.dst, pair.src):
+            for name, arguments in _others(folder) + _OTHERS_PAUSED:
+                _answer(guest, name, arguments)
+        _recover(pair, migration)
+
+
+_PHASES = {'rounds': {'max-bandwidth': 8 << 20, 'hybrid-max-rounds': 50},
+           'paging': {'downtime-limit': 1, 'max-bandwidth': 64 << 20,
+                      'hybrid-max-rounds': 1,
+                      'max-postcopy-bandwidth': 8 << 20}}
+
+
+def _commands_in(logs, phase):
+    """At both ends, and the migration goes on: nothing of the guest is lost."""
+    with booted(logs, HOT, bare=True, pages=8000, rate='unlimited') as pair:
+        migration = Migration(pair, transport='unix',
+                              parameters=_PHASES[phase])
+        migration.start()
+        check(migration.wait_phase(phase, PATIENCE), f'no {phase}')
+        folder = pair.run.folder
+        with open(f'{folder}/missing.img', 'wb') as image:
+            image.truncate(1 << 20)
+        for guest in (pair.src, pair.dst):
+            for name, arguments in _others(folder):
+                _answer(guest, name, arguments)
+        pair.src.set_parameters({'max-bandwidth': 0,
+                                 'max-postcopy-bandwidth': 0})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
+              'the destination does not end')
+        audit(pair, 'dst')
+
+
+def commands_in_rounds(logs):
+    _commands_in(logs, 'rounds')
+
+
+def commands_in_paging(logs):
+    _commands_in(logs, 'paging')
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    commands_while_paused, commands_in_rounds, commands_in_paging)}
