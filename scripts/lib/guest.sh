@@ -75,7 +75,9 @@ build_bare() {
         -o "$tmp/kernel" "$source/start.S" "$source/bare.c"
     gcc -c -o "$tmp/firmware.o" "$source/firmware.S"
     objcopy -O binary -j .text "$tmp/firmware.o" "$tmp/firmware"
-    gcc -O2 -g -Wall -shared -fPIC -o "$tmp/no-manual.so" "$source/no-manual.c"
+    for name in no-manual no-register; do
+        gcc -O2 -g -Wall -shared -fPIC -o "$tmp/$name.so" "$source/$name.c"
+    done
     rm "$tmp/firmware.o"
     mv "$tmp" "$GUEST/bare"
     stamp_write "$GUEST/bare.stamp" "$hash"

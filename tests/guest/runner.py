@@ -27,6 +27,7 @@ import cases_disk
 import cases_end
 import cases_errors
 import cases_fail
+import cases_field
 import cases_kvm
 import cases_link
 import cases_lost
@@ -93,6 +94,7 @@ def main():
              **cases_channel.CASES, **cases_owner.CASES, **cases_kvm.CASES,
              **cases_runstate.CASES, **cases_commands.CASES,
              **cases_errors.CASES, **cases_need.CASES,
+             **cases_field.CASES,
              **cases_memory.CASES, **cases_lost.CASES, **cases_quit.CASES,
              **cases_missing.CASES,
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
