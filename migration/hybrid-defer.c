@@ -36,6 +36,7 @@ typedef struct HybridDefer {
     GArray *parts;              /* of HybridPart, the blocks */
     HybridScan scan;
     bool scanning;
+    uint32_t version;           /* of the list of blocks that parts is of */
 } HybridDefer;
 
 /* Chunks @first to @first + @chunks - 1 of the scan are those of @rb */
@@ -85,6 +86,8 @@ static void hybrid_defer_begin_scan(HybridDefer *d)
 
     g_clear_pointer(&d->parts, g_array_unref);
     d->parts = g_array_new(false, false, sizeof(HybridPart));
+    d->version = ram_list.version;
+    smp_rmb();                  /* the version, then the list */
     foreach_not_ignored_block(hybrid_defer_add_part, &chunks);
     hybrid_scan_init(&d->scan, chunks);
     d->scanning = hybrid_scan_next(&d->scan);
@@ -122,6 +125,14 @@ void hybrid_defer_pick(RAMBlock **block, unsigned long *page)
     unsigned long found;
     RAMBlock *rb;
 
+    /*
+     * A device that was unplugged has taken its memory along (or more has
+     * come): what is left of the round goes in the order of addresses.  A
+     * block that goes now stays until the caller's RCU section ends.
+     */
+    if (d->scanning && ram_list.version != d->version) {
+        d->scanning = false;
+    }
     while (d->scanning) {
         if (hybrid_defer_in_chunk(d, &rb, &found)) {
             *block = rb;
@@ -408,6 +419,12 @@ int64_t hybrid_defer_merge(RAMBlock *rb)
     }
     return hybrid_hot_merge(rb->bmap, hb->deferred, hb->pending,
                             hybrid_block_pages(rb));
+}
+
+uint64_t hybrid_defer_kept(RAMBlock *rb)
+{
+    return rb->hybrid && rb->hybrid->deferred ?
+           bitmap_count_one(rb->hybrid->deferred, hybrid_block_pages(rb)) : 0;
 }
 
 static int hybrid_defer_count_block(RAMBlock *rb, void *opaque)

@@ -233,6 +233,9 @@ void hybrid_block_free(RAMBlock *rb);
  */
 int64_t hybrid_defer_merge(RAMBlock *rb);
 
+/* How many pages it keeps out of @rb->bmap now; bitmap_mutex held */
+uint64_t hybrid_defer_kept(RAMBlock *rb);
+
 /*
  * @pages: what ram_save_target_page() returned; 0 is an unchanged page that
  * XBZRLE did not send.  @requested: because the destination asked for it,

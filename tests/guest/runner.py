@@ -29,6 +29,7 @@ import cases_errors
 import cases_fail
 import cases_field
 import cases_kvm
+import cases_leaves
 import cases_link
 import cases_lost
 import cases_memory
@@ -99,7 +100,7 @@ def main():
              **cases_missing.CASES,
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
              **cases_attempt.CASES, **cases_alive.CASES,
-             **cases_single.CASES}
+             **cases_single.CASES, **cases_leaves.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
