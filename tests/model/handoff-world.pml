@@ -35,6 +35,10 @@ proctype world()
 #endif
             link[cur] = false
        }
+    :: atomic { breaks > 0 && link[cur] && src_open && !half_closed && !bad ->
+            breaks--;
+            half_closed = true
+       }
     :: atomic { RECOVERABLE(mig) -> reconnect(mig) }
 #if ATTEMPTS > 1
     :: atomic { blunders > 0 && mig == 1 && RECOVERABLE(0) ->

@@ -10,7 +10,9 @@
  * A connection is ordered and loses nothing until it breaks (TCP, TLS, unix).
  * It breaks at any time.  Then what is in flight arrives up to some message
  * and the rest is lost, separately in both directions; each side notices when
- * it likes, and what it sends until then goes nowhere.  Both hosts may die at
+ * it likes, and what it sends until then goes nowhere.  Or only what the
+ * destination says comes no more (a connection that is closed by halves): then
+ * the source, when it has noticed, can still say ABORT.  Both hosts may die at
  * any time, the operator may cancel at any time, and the source's time-out
  * may strike whenever it is armed, as no message has a bounded delay.
  *
@@ -56,6 +58,7 @@ bool src_open = true;       /* it holds its end of the connection */
 bool agreed;                /* the peer acknowledged the hello */
 byte said;                  /* the migration thread's progress, see SAID_x */
 bool heard_loaded;
+bool half_closed;           /* nothing comes from the destination any more */
 bool grant_due;             /* decided, but not in the socket yet */
 bool end_said;
 bool plain_given;           /* package sent to a peer without the protocol */
@@ -226,6 +229,7 @@ inline src_close()
 {
     src_open = false;
     link[cur] = false;
+    half_closed = false;
     heard_loaded = false;
     grant_due = false;
     do
@@ -321,6 +325,14 @@ proctype source()
     :: atomic { S && src_open && !link[cur] && src != SRC_PLAIN ->
             src_step(EV_LINK_LOST);
             src_close()
+       }
+    :: atomic { S && src_open && half_closed && src != SRC_PLAIN ->
+            half_closed = false;
+            src_step(EV_LINK_LOST);
+            if
+            :: src != SRC_BACK -> src_close()
+            :: else             /* it can say ABORT */
+            fi
        }
     :: atomic { S && may_cancel ->
             may_cancel = false;
