@@ -158,14 +158,15 @@ def main():
     paths.need_file(paths.built('qemu-points'), 'the QEMU with points')
     paths.use_qemu_python()
     print(f'# seed {args.seed}, {len(chosen)} of {len(cells())} cells')
-    outcomes = {}
+    outcomes, broken = {}, False
     for _ in range(args.repeat):
         for point, name, preempt in chosen:
             outcome = report(point, name, preempt)
             if outcome:
                 outcomes[f'{point} {name}'] = outcome
+            broken |= not outcome
     remember(outcomes)
-    return 0
+    return int(broken)
 
 
 if __name__ == '__main__':
