@@ -3,12 +3,13 @@
     run PART [--only TEXT]...     a part of PARTS
     run --list                    the parts
 
-In the parts "forced" each source has -global migration.x-hybrid=on. cases.txt
-says which cases are run in another way there, or not at all, and why.
+In the parts "forced" each source has -global migration.x-hybrid=on, in "active"
+both ends have postcopy-ram besides, so that it takes effect. cases.txt says which cases are run in another way there, or not at all, and why.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import argparse
+import fnmatch
 import os
 import signal
 import sys
@@ -21,15 +22,34 @@ import qtests
 LOGS = os.path.join(paths.BUILD, 'test-logs', 'upstream')
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'cases.txt')
 
-#: Name: what runs it, the builds of source and destination, forced.
+FORCED = ('hybrid=on',)
+#: Rounds that do not end until somebody asks for the switch.
+ENDLESS = (*FORCED, 'hybrid-min-gain=0', 'hybrid-max-rounds=1000',
+           'hybrid-max-resend=0', 'hybrid-hot-threshold=0')
+POSTCOPY = ('postcopy-ram=on',)
+
+
+class Part:
+    """What runs it, the builds of source and destination, their options."""
+    def __init__(self, function, src='qemu', dst='qemu', src_options=(),
+                 dst_options=()):
+        self.function = function
+        self.builds = src, dst
+        self.options = src_options, dst_options
+
+
 PARTS = {
-    'plain': (qtests.run, 'qemu', 'qemu', False),
-    'to-unpatched': (qtests.run, 'qemu', 'qemu-base', False),
-    'from-unpatched': (qtests.run, 'qemu-base', 'qemu', False),
-    'forced': (qtests.run, 'qemu', 'qemu', True),
-    'forced-to-unpatched': (qtests.run, 'qemu', 'qemu-base', True),
-    'iotests': (iotests.run, 'qemu', 'qemu', False),
-    'iotests-forced': (iotests.run, 'qemu', 'qemu', True),
+    'plain': Part(qtests.run),
+    'to-unpatched': Part(qtests.run, dst='qemu-base'),
+    'from-unpatched': Part(qtests.run, src='qemu-base'),
+    'forced': Part(qtests.run, src_options=FORCED),
+    'forced-to-unpatched': Part(qtests.run, dst='qemu-base',
+                                src_options=FORCED),
+    # Also those cases take part in which nobody thinks of postcopy
+    'active': Part(qtests.run, src_options=(*ENDLESS, *POSTCOPY),
+                   dst_options=POSTCOPY),
+    'iotests': Part(iotests.run),
+    'iotests-forced': Part(iotests.run, src_options=FORCED),
 }
 
 
@@ -48,10 +68,12 @@ class Exceptions:
                     self.how[case] = (how, reason[0].strip())
 
     def of(self, case):
-        return self.how.get(case, (None, None))
+        return next((found for pattern, found in self.how.items()
+                     if fnmatch.fnmatchcase(case, pattern)), (None, None))
 
     def stale(self, cases):
-        return sorted(set(self.how) - set(cases))
+        return [pattern for pattern in self.how
+                if not fnmatch.filter(cases, pattern)]
 
 
 #: The tests ask for "-accel kvm -accel tcg" and are content with what there is.
@@ -98,10 +120,10 @@ def main():
         print('\n'.join(PARTS))
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    function, src, dst, forced = PARTS[args.part]
+    part = PARTS[args.part]
     os.makedirs(os.path.join(LOGS, args.part), exist_ok=True)
-    function(args.part, src, dst, forced, Exceptions(args.part),
-             args.only or [''])
+    part.function(args.part, part.builds, part.options, Exceptions(args.part),
+                  args.only or [''])
     return 0
 
 
