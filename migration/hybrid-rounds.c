@@ -365,6 +365,11 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
     r->cfg.min_gain = CLAMP(r->cfg.min_gain, 1, 99);
 }
 
+void hybrid_rounds_limit(HybridRounds *r, uint64_t downtime_limit_us)
+{
+    r->cfg.downtime_limit_us = downtime_limit_us;
+}
+
 HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
                                 uint64_t total_bytes, bool requested)
 {

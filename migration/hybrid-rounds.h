@@ -201,6 +201,12 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
 uint64_t hybrid_rounds_link(const HybridRoundRecord *rec, int64_t grown);
 
 /*
+ * The downtime limit has been changed: from now on it is this.  Who waits for
+ * rounds to end raises it.
+ */
+void hybrid_rounds_limit(HybridRounds *r, uint64_t downtime_limit_us);
+
+/*
  * In the middle of a round: which bound, if any, cuts it now.  @elapsed_us
  * and @total_bytes count from the beginning of the first round; @requested:
  * the operator wants the handoff now.  HYBRID_REASON_NONE: go on.  If it is

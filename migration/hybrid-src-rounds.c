@@ -103,6 +103,17 @@ static bool hybrid_src_sample(bool now)
     return sampled;
 }
 
+/* Unlike our own bounds it may be changed while the migration runs */
+static void hybrid_src_look_at_limit(HybridRounds *rounds)
+{
+    uint64_t limit_us = migrate_downtime_limit() * 1000;
+
+    if (limit_us != rounds->cfg.downtime_limit_us) {
+        hybrid_rounds_limit(rounds, limit_us);
+        trace_hybrid_rounds_limit(limit_us);
+    }
+}
+
 /*
  * The round is over and RAM has been synced: fill the record, let the policy
  * decide, and report.
@@ -139,6 +150,7 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
     r.dirtied_pages = end->sampled ? end->pending_pages :
                       r.remaining_pages - MIN(r.remaining_pages,
                                               end->unsent_pages);
+    hybrid_src_look_at_limit(&h->rounds);
     hybrid_rounds_end(&h->rounds, &r);
     trace_hybrid_round(r.round, r.pages, r.bytes, r.remaining_pages,
                        r.dirtied_pages, r.time_us, r.bandwidth,

@@ -7,7 +7,7 @@ import threading
 import time
 
 from common import HOT, IDLE, audit, booted, check, downtime_true, \
-    equal, exits, pages_add_up
+    equal, exits, pages_add_up, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
@@ -232,6 +232,23 @@ def long_downtime_limit(logs):
         audit(pair, 'dst')
 
 
+def limit_raised(logs):
+    """What an operator does who sees that it never ends: it ends."""
+    with booted(logs) as pair:
+        migration = Migration(pair, parameters={
+            'downtime-limit': 1, 'hybrid-min-gain': 0, 'hybrid-max-resend': 0,
+            'hybrid-max-rounds': 1000, 'hybrid-hot-threshold': 0})
+        migration.start()
+        check(migration.wait_phase('rounds'), 'no rounds')
+        wait_until(lambda: len(migration.hybrid()['rounds']) > 1,
+                   'a second round', 120)
+        pair.src.set_parameters({'downtime-limit': 60000})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        h = migration.hybrid()
+        equal((h['action'], h['end-reason']), ('complete', 'fits'), 'end')
+        audit(pair, 'dst')
+
+
 def started_later(logs):
     """The management layer starts the guest at the destination (-S)."""
     with booted(logs, rate='100mbit', dst_extra=['-S']) as pair:
@@ -267,5 +284,5 @@ def long_round_trip(logs):
 CASES = {f.__name__.replace('_', '-'): f for f in (
     refused_at_destination, xbzrle, link_dies_completing,
     link_dies_behind_running, page_never_comes, auto_converge,
-    paused_with_bitmaps, held_back, long_downtime_limit, started_later,
-    long_round_trip)}
+    paused_with_bitmaps, held_back, long_downtime_limit, limit_raised,
+    started_later, long_round_trip)}

@@ -23,6 +23,10 @@
  *
  *   sample over-us=50211 pages=3000 whole=3000
  *
+ * and so does a downtime limit that was changed:
+ *
+ *   limit downtime-limit-us=2000000
+ *
  * Keys are named, counted and spelled as
  * in MigrationHybridRound of query-migrate.  A round that was cut may have
  * elapsed-us and total-bytes, what hybrid_rounds_tick() was told when it cut
@@ -238,9 +242,13 @@ static void test_replay(gconstpointer data)
         if (!header && strcmp(words[0], "hybrid-rounds")) {
             fail(&line, "does not begin with 'hybrid-rounds'");
         }
-        line_parse(&line, words + (!header || !strcmp(words[0], "sample")));
+        line_parse(&line, words + (!header || !strcmp(words[0], "sample") ||
+                                   !strcmp(words[0], "limit")));
         if (header && !strcmp(words[0], "sample")) {
             replay_sample(&line, &r);
+        } else if (header && !strcmp(words[0], "limit")) {
+            hybrid_rounds_limit(&r, take_number(&line, "downtime-limit-us",
+                                                NULL));
         } else if (header) {
             replay_round(&line, &r);
             rounds++;

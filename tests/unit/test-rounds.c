@@ -112,6 +112,27 @@ static void test_min_gain(void)
           HYBRID_REASON_NO_GAIN);
 }
 
+/* Raised while the rounds go on: what did not fit does; and the other way */
+static void test_limit(void)
+{
+    HybridRoundsConfig cfg = sim_config();
+    HybridRounds r;
+
+    cfg.min_gain = 0;
+    cfg.downtime_limit_us = 1000;
+    hybrid_rounds_init(&r, &cfg, 100000);
+    check(&r, sim_full_round(100000, 50000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    check(&r, sim_full_round(50000, 50000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+    hybrid_rounds_limit(&r, 1000 * 1000 * 1000);
+    check(&r, sim_full_round(50000, 50000), HYBRID_ACTION_COMPLETE,
+          HYBRID_REASON_FITS);
+    hybrid_rounds_limit(&r, 1000);
+    check(&r, sim_full_round(50000, 50000), HYBRID_ACTION_CONTINUE,
+          HYBRID_REASON_NONE);
+}
+
 /* 100 MB/s and 300 ms are 30,000,000 bytes: 7324 pages and a bit */
 static void test_fits(void)
 {
@@ -467,6 +488,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/rounds/fits-without-measurement",
                     test_fits_without_measurement);
     g_test_add_func("/hybrid/rounds/min-gain", test_min_gain);
+    g_test_add_func("/hybrid/rounds/limit", test_limit);
     g_test_add_func("/hybrid/rounds/fits", test_fits);
     g_test_add_func("/hybrid/rounds/bounds", test_bounds);
     g_test_add_func("/hybrid/rounds/cut", test_cut);

@@ -63,6 +63,14 @@ def _fields(line):
     return dict(FIELD.findall(line))
 
 
+def _between(entry):
+    """A line of what came before the end of a round: a sample, or a limit."""
+    if 'downtime_limit_us' in entry:
+        return f'limit downtime-limit-us={entry["downtime_limit_us"]}'
+    return (f'sample over-us={entry["over_us"]} pages={entry["fresh"]} '
+            f'whole={entry.get("whole", entry["fresh"])}')
+
+
 def rounds_text(guest):
     """The rounds as tests/unit/data/*.rounds holds them, or None."""
     config, rounds, samples = None, {}, []
@@ -73,6 +81,8 @@ def rounds_text(guest):
             samples.append(_fields(line))
         elif 'hybrid_sample_whole ' in line:
             samples[-1].update(_fields(line))
+        elif 'hybrid_rounds_limit ' in line:
+            samples.append(_fields(line))
         elif any(f'hybrid_round{kind} ' in line
                  for kind in ('', '_more', '_whole')):
             fields = _fields(line)
@@ -86,10 +96,7 @@ def rounds_text(guest):
             ' '.join(f'{_dash(key)}={config[key]}' for key in CONFIG)]
     for number in sorted(rounds):
         r = dict(rounds[number])
-        text += [f'sample over-us={sample["over_us"]} '
-                 f'pages={sample["fresh"]} '
-                 f'whole={sample.get("whole", sample["fresh"])}'
-                 for sample in r['samples']]
+        text += [_between(entry) for entry in r['samples']]
         r['cut'] = 'true' if r['cut'] == '1' else 'false'
         text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND + WHOLE
                              if key in r or key not in WHOLE))
