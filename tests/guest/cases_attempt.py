@@ -4,6 +4,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -12,7 +13,7 @@ import time
 from channels import Channels
 from common import IDLE, audit, booted, check, equal, exits, wait_until
 from hybridmig.migrate import Migration
-from hybridmig.monitor import QmpLost
+from hybridmig.monitor import QmpError, QmpLost
 
 #: Phase 5 takes some seconds, if nobody touches a missing page.
 SLOW = {'max-bandwidth': 8 << 20, 'max-postcopy-bandwidth': 4 << 20}
@@ -401,8 +402,33 @@ def multifd_silent(logs):
         audit(pair, 'src')
 
 
+def pause_at_the_end_of_precopy(logs):
+    """Once the destination has the guest it is too late: one runs, not two."""
+    with booted(logs, IDLE, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration = Migration(pair, transport='unix')
+        migration.at_both({'postcopy-ram': False, 'return-path': True})
+        migration.src_caps['hybrid'] = False
+
+        def pause():
+            with contextlib.suppress(QmpLost):
+                while not migration.event('dst', 'RESUME'):
+                    with contextlib.suppress(QmpError):
+                        time.sleep(random.uniform(0, 0.01))
+                        pair.dst.monitor.command('migrate-pause', oob=True)
+        migration.when(pause, 'src', 'STOP')
+        migration.start()
+        if migration.wait_end() == 'completed':
+            check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
+                  'the destination does not end')
+            audit(pair, 'dst')
+        else:
+            check(exits(pair.dst, 20), 'the destination does not end')
+            audit(pair, 'src')
+
+
 CASES = {'attempt-' + f.__name__.replace('_', '-'): f for f in (
     fails_later, connects_later, fails_in_the_next, connects_in_the_next,
     silent_tls, cancelled_then_fails, cancelled_then_connects, scanned, scanned_preempt, scanned_tls, scanned_garbage_preempt,
     silent_client_tls, two_handshakes, handshake_after_the_end,
-    no_credentials, multifd_silent)}
+    no_credentials, multifd_silent, pause_at_the_end_of_precopy)}
