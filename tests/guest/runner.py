@@ -44,6 +44,7 @@ import cases_relay
 import cases_runstate
 import cases_single
 import cases_stream
+import cases_strangers
 import cases_switch
 import cases_wait
 import cases_work
@@ -100,7 +101,8 @@ def main():
              **cases_missing.CASES,
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
              **cases_attempt.CASES, **cases_alive.CASES,
-             **cases_single.CASES, **cases_leaves.CASES}
+             **cases_single.CASES, **cases_leaves.CASES,
+             **cases_strangers.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
