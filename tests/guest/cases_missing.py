@@ -27,13 +27,12 @@ def _reads_memory(folder):
         ('dump-guest-memory', {'paging': False,
                                'protocol': f'file:{folder}/dump'}),
         ('screendump', {'filename': f'{folder}/screen.ppm'}),
-        ('stop', None),
         ('system_reset', None),
     ]
 
 
 #: These change what happens next, unless it is refused.
-_OTHERS_PAUSED = [_hmp('stop'), ('migrate_cancel', None),
+_OTHERS_PAUSED = [('migrate_cancel', None),
                   ('migrate', {'uri': 'exec:cat >/dev/null'})]
 
 

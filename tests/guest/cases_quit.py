@@ -49,7 +49,7 @@ def _quit_with_disk(logs, end):
         dst.qmp('human-monitor-command', {
             'command-line': 'qemu-io slow "write 0 64k"'})
         equal(disk.writes, 1, 'writes')
-        disk.flush_takes = 12
+        disk.flush_takes = 7
         begin = time.monotonic()
         end(dst)
         check(exits(dst, 60), 'the destination does not end')
