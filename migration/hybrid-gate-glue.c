@@ -84,11 +84,26 @@ static HybridFromDst hybrid_src_upstream(uint16_t type, const uint8_t *body)
 
 bool hybrid_src_admit(uint16_t type, const uint8_t *body, Error **errp)
 {
-    if (!hybrid_src.active || hybrid_src.observe) {
+    HybridSrc *h = &hybrid_src;
+    HybridFromDst msg;
+
+    if (!h->active || h->observe) {
         return true;
     }
-    QEMU_LOCK_GUARD(&hybrid_src.lock);
-    return hybrid_src_gate(hybrid_src_upstream(type, body), errp);
+    QEMU_LOCK_GUARD(&h->lock);
+    msg = hybrid_src_upstream(type, body);
+    if (!hybrid_src_gate(msg, errp)) {
+        return false;
+    }
+    if (msg == HYBRID_FROM_DST_SHUT_ERROR &&
+        (h->state == HANDOFF_SRC_HELLO || h->state == HANDOFF_SRC_ASKED)) {
+        /* It cannot say why before it has read the settings */
+        error_setg(errp, "The destination gave up, or lost the connection, "
+                   "while hybrid migration was being negotiated: its log "
+                   "says why");
+        return false;
+    }
+    return true;
 }
 
 void hybrid_src_rp_end(MigrationState *s)
