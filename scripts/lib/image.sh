@@ -14,7 +14,7 @@ IMAGE_INCLUDE=kmod,tiny-initramfs,linux-base,grub-common,grub-pc-bin
 #: The first serial port belongs to the guest's program, the second is for
 #: messages. "mitigations" and "tsc" as for the small guest.
 IMAGE_CMDLINE="root=/dev/vda1 rw console=ttyS1 net.ifnames=0 mitigations=off
- tsc=reliable clocksource=tsc random.trust_cpu=on panic=-1"
+ tsc=reliable clocksource=tsc no_timer_check random.trust_cpu=on panic=-1"
 
 # in_image COMMAND...: runs in the system that is being made.
 in_image() {
