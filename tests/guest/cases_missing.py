@@ -110,8 +110,7 @@ def paused(logs, **how):
                     **how) as pair:
             migration, channels = _start(pair, False, **{
                 'downtime-limit': 1, 'max-bandwidth': 64 << 20})
-            check(migration.wait_status('src', 'postcopy-active',
-                                        timeout=PATIENCE), 'no paging')
+            check(migration.wait_phase('paging', PATIENCE), 'no paging')
             channels.close()
             _wait_paused(migration, 1)
             time.sleep(1)       # for the guest to touch a missing page

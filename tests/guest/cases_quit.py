@@ -64,8 +64,7 @@ def quit_while_stopping(logs):
                 rate='unlimited') as pair:
         migration, channels = _start(pair, False, **{
             'downtime-limit': 1, 'max-bandwidth': 64 << 20})
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        check(migration.wait_phase('paging', PATIENCE), 'no paging')
         for connection in channels.connections:
             connection.stall()
         time.sleep(1)           # for the guest to touch a missing page
