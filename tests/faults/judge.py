@@ -110,14 +110,15 @@ def _paused(world, fault):
              f'the destination died: {pair.dst.output()[-300:]}')
         _quits(pair.src)
         return LOST
+    if world.status('dst') not in (PAUSED, 'completed'):
+        world.pause_both()      # it was stopped when the source was paused
+        pair.log.wait(lambda: world.status('dst') in (PAUSED, 'completed'), 20)
     if world.status('dst') == 'completed':
         # SHUT was lost: it runs there, whole
         _audit(world, 'dst')
         _quits(pair.src)
         return MOVES
-    if world.status('dst') != PAUSED:
-        world.pause_both()      # it was stopped when the source was paused
-        world.wait_paused()
+    world.wait_paused()
     world.recover()
     _moved(world)
     return RECOVERS
