@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 
+from cases_lost import _no_loaded
 from channels import MAIN, PREEMPT, TO_DST, TO_SRC, Channels
 from common import (IDLE, PATCHED, UNPATCHED, audit, booted, check,
                     equal, exits, pages_add_up)
@@ -216,9 +217,7 @@ def handoff_silent(logs):
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True, {
             'hybrid-handoff-timeout': 60000, 'max-bandwidth': 60 << 20})
-        check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
-              'no channel for preemption')
-        channels.connections[MAIN].stall(TO_SRC)
+        _no_loaded(channels)
         check(migration.wait_phase('state-transfer', PATIENCE), 'no stop')
         equal(migration.wait_end(PATIENCE), 'failed', 'ended as')
         _named(migration, 'Nothing was heard from the destination')

@@ -264,12 +264,18 @@ def pause_in_rounds(logs):
                                          'hybrid-max-rounds': 5})
 
 
+def _no_loaded(channels):
+    """The package waits for the second connection: LOADED comes after it."""
+    channels.before[PREEMPT] = \
+        lambda: channels.connections[MAIN].stall(TO_SRC)
+
+
 def pause_in_handoff(logs):
     """The package has come, LOADED does not."""
     def arrange(pair, migration, channels):
+        _no_loaded(channels)
         check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
               'no channel for preemption')
-        channels.connections[MAIN].stall(TO_SRC)
         check(migration.wait_phase('state-transfer', PATIENCE), 'no stop')
     _pause_keeps_guest(logs, arrange, **{'hybrid-handoff-timeout': 60000,
                                          'max-bandwidth': 60 << 20})

@@ -66,7 +66,8 @@ class Connection:
 class Channels:
     """Unix sockets, forwarded. lose: numbers of the connections that lead
     nowhere: accepted, and then silent, or closed if close_lost. stalled: no
-    connection lets anything through.
+    connection lets anything through. before[number] is called when that one has
+    come, before the destination sees it.
     """
     def __init__(self, run, target, lose=(), close_lost=False, stalled=False):
         self._target = target
@@ -76,6 +77,7 @@ class Channels:
         self._sockets = []
         self.connections = []
         self.accepted = 0
+        self.before = {}
         self.path = f'{run.folder}/channels{next(_NUMBER)}.sock'
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
@@ -98,6 +100,7 @@ class Channels:
                 source, _ = self._listener.accept()
                 self._sockets.append(source)
                 connection = None
+                self.before.get(self.accepted, lambda: None)()
                 if self.accepted not in self._lose:
                     destination = socket.socket(socket.AF_UNIX)
                     destination.connect(self._target)
