@@ -23,6 +23,7 @@ LOGS = os.path.join(paths.BUILD, 'test-logs', 'faults')
 RESULTS = os.path.join(LOGS, 'outcomes.json')
 #: Of the default run; the others need --full.
 DEFAULT = 60
+FULL = 600
 SEED = 1
 #: And always: the destination has loaded the package, and is about to say so.
 ALWAYS = ('handoff/dst-loaded link-cut', 'handoff/dst-loaded cancel')
@@ -115,7 +116,7 @@ def arguments():
     parser.add_argument('--only', action='append', metavar='TEXT',
                         help='cells whose title holds this, repeatable')
     parser.add_argument('--count', type=int, metavar='N',
-                        help=f'so many cells (default: {DEFAULT}; all with '
+                        help=f'so many cells (default: {DEFAULT}; {FULL} with '
                         'HYBRID_FULL=1)')
     parser.add_argument('--seed', type=int, default=SEED, metavar='N',
                         help=f'chooses them (default: {SEED})')
@@ -133,7 +134,7 @@ def wanted(args):
         return [cell for cell in cells()
                 if any(text in title(*cell) for text in args.only)]
     full = os.environ.get('HYBRID_FULL') == '1'
-    found = choose(args.count or (len(cells()) if full else DEFAULT),
+    found = choose(args.count or (FULL if full else DEFAULT),
                    args.seed)
     found += [cell for cell in cells()
               if title(*cell).startswith(ALWAYS) and cell not in found]

@@ -235,10 +235,11 @@ def quit_while_paused(logs):
                         lambda guest: guest.monitor.command('quit', oob=True))
 
 
-def _pause_keeps_guest(logs, arrange, **parameters):
+def _pause_keeps_guest(logs, arrange, loaded=False, **parameters):
     """
     arrange(pair, migration, channels) stalls both; then migrate-pause: the
-    guest is the source's, and runs on there.
+    guest is the source's, and runs on there. A destination that has loaded it
+    cannot know: it may pause, and is to be ended.
     """
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True, **parameters)
@@ -253,6 +254,10 @@ def _pause_keeps_guest(logs, arrange, **parameters):
         check(took < 5, f'the pause took {took:.1f} s')
         check('paused by the user' in migration.info()['error-desc'],
               f'error: {migration.info()["error-desc"]}')
+        if loaded and migration.wait_status('dst', 'postcopy-paused',
+                                            timeout=2):
+            equal(pair.dst.status(), 'inmigrate', 'the destination')
+            pair.dst.monitor.command('quit', oob=True)
         check(exits(pair.dst, PATIENCE), 'the destination does not end')
         audit(pair, 'src')
 
@@ -277,8 +282,9 @@ def pause_in_handoff(logs):
         check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
               'no channel for preemption')
         check(migration.wait_phase('state-transfer', PATIENCE), 'no stop')
-    _pause_keeps_guest(logs, arrange, **{'hybrid-handoff-timeout': 60000,
-                                         'max-bandwidth': 60 << 20})
+    _pause_keeps_guest(logs, arrange, loaded=True,
+                       **{'hybrid-handoff-timeout': 60000,
+                          'max-bandwidth': 60 << 20})
 
 
 def return_path_dies_in_rounds(logs):
