@@ -33,6 +33,7 @@
 /* What both sides have */
 typedef struct HybridAlive {
     QemuThread thread;
+    uint32_t (*look)(void);     /* returns after how many ms to look again */
     bool runs;                  /* atomic */
     bool quit;                  /* under lock */
     QemuMutex lock;
@@ -67,10 +68,33 @@ static void __attribute__((__constructor__)) hybrid_alive_construct(void)
     qemu_cond_init(&alive_dst.cond);
 }
 
+/* Until the next look; false: it is over */
+static bool hybrid_alive_wait(HybridAlive *a, uint32_t step_ms)
+{
+    QEMU_LOCK_GUARD(&a->lock);
+    if (!a->quit) {
+        qemu_cond_timedwait(&a->cond, &a->lock, step_ms);
+    }
+    return !a->quit;
+}
+
+static void *hybrid_alive_run(void *opaque)
+{
+    HybridAlive *a = opaque;
+
+    rcu_register_thread();
+    while (hybrid_alive_wait(a, a->look())) {
+        /* This block intentionally left blank */
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
 static void hybrid_alive_begin(HybridAlive *a, const char *name,
-                               void *(*run)(void *), uint32_t peer_ms,
+                               uint32_t (*look)(void), uint32_t peer_ms,
                                bool settings)
 {
+    a->look = look;
     a->quit = a->idle = a->ended = false;
     a->connecting = false;
     a->settings = settings;
@@ -82,7 +106,8 @@ static void hybrid_alive_begin(HybridAlive *a, const char *name,
     hybrid_silence_reset(&a->preempt);
     a->ask = (HybridAsk) {};
     qatomic_set(&a->runs, true);
-    qemu_thread_create(&a->thread, name, run, NULL, QEMU_THREAD_JOINABLE);
+    qemu_thread_create(&a->thread, name, hybrid_alive_run, a,
+                       QEMU_THREAD_JOINABLE);
 }
 
 static void hybrid_alive_end(HybridAlive *a)
@@ -96,16 +121,6 @@ static void hybrid_alive_end(HybridAlive *a)
     }
     qemu_thread_join(&a->thread);
     qatomic_set(&a->runs, false);
-}
-
-/* Until the next look; false: it is over */
-static bool hybrid_alive_wait(HybridAlive *a, uint32_t step_ms)
-{
-    QEMU_LOCK_GUARD(&a->lock);
-    if (!a->quit) {
-        qemu_cond_timedwait(&a->cond, &a->lock, step_ms);
-    }
-    return !a->quit;
 }
 
 /* Something has come that nobody has read; not: the end */
@@ -215,8 +230,9 @@ static void hybrid_alive_src_say(MigrationState *s, uint32_t own_ms)
     }
 }
 
-static uint32_t hybrid_alive_src_look(MigrationState *s)
+static uint32_t hybrid_alive_src_look(void)
 {
+    MigrationState *s = migrate_get_current();
     HybridAlive *a = &alive_src;
     uint32_t own_ms = migrate_hybrid_peer_timeout();
     uint32_t peer_ms = qatomic_read(&a->peer_ms);
@@ -264,22 +280,10 @@ static uint32_t hybrid_alive_src_look(MigrationState *s)
     return step_ms;
 }
 
-static void *hybrid_alive_src_run(void *opaque)
-{
-    uint32_t step_ms;
-
-    rcu_register_thread();
-    do {
-        step_ms = hybrid_alive_src_look(migrate_get_current());
-    } while (hybrid_alive_wait(&alive_src, step_ms));
-    rcu_unregister_thread();
-    return NULL;
-}
-
 void hybrid_alive_src_begin(uint32_t told_ms, uint32_t peer_ms)
 {
     alive_src.told_ms = told_ms;
-    hybrid_alive_begin(&alive_src, "mig/src/alive", hybrid_alive_src_run,
+    hybrid_alive_begin(&alive_src, "mig/src/alive", hybrid_alive_src_look,
                        peer_ms, true);
 }
 
@@ -443,8 +447,9 @@ static int64_t hybrid_alive_ask(MigrationIncomingState *mis, int64_t now_us,
                            qemu_file_moved_bytes(main_file));
 }
 
-static uint32_t hybrid_alive_dst_look(MigrationIncomingState *mis)
+static uint32_t hybrid_alive_dst_look(void)
 {
+    MigrationIncomingState *mis = migration_incoming_get_current();
     HybridAlive *a = &alive_dst;
     uint32_t peer_ms = qatomic_read(&a->peer_ms);
     uint32_t own_ms = hybrid_alive_dst_own_ms();
@@ -500,24 +505,12 @@ static uint32_t hybrid_alive_dst_look(MigrationIncomingState *mis)
     return step_ms;
 }
 
-static void *hybrid_alive_dst_run(void *opaque)
-{
-    uint32_t step_ms;
-
-    rcu_register_thread();
-    do {
-        step_ms = hybrid_alive_dst_look(migration_incoming_get_current());
-    } while (hybrid_alive_wait(&alive_dst, step_ms));
-    rcu_unregister_thread();
-    return NULL;
-}
-
 void hybrid_dst_connected(void)
 {
     /* Only what was set here is known: it is to begin in time */
     if (migrate_hybrid_peer_timeout() && !alive_dst.runs) {
         alive_dst.told_ms = 0;
-        hybrid_alive_begin(&alive_dst, "mig/dst/alive", hybrid_alive_dst_run,
+        hybrid_alive_begin(&alive_dst, "mig/dst/alive", hybrid_alive_dst_look,
                            0, false);
     }
 }
@@ -533,7 +526,7 @@ void hybrid_alive_dst_begin(uint32_t peer_ms)
     /* If it is on, ALIVE is said at once: the check of the host may be long */
     alive_dst.told_ms = peer_ms || migrate_hybrid_peer_timeout() ?
                         UINT32_MAX : 0;
-    hybrid_alive_begin(&alive_dst, "mig/dst/alive", hybrid_alive_dst_run,
+    hybrid_alive_begin(&alive_dst, "mig/dst/alive", hybrid_alive_dst_look,
                        peer_ms, true);
 }
 
