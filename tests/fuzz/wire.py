@@ -4,44 +4,24 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
 import socket
-import threading
 
+from forward import Forwarder, listener
 from mutations import BACK_HEAD, Forward
 
 
-class Wire:
+class Wire(Forwarder):
     """Listens at path for a source and connects it to target."""
     def __init__(self, path, target, mutation):
-        self._target = target
+        super().__init__(target, listener(path))
         self._mutation = mutation
-        self._sockets = []
         self._count = 0             # connections
         self._messages = 0
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
-        self._listener.listen(8)
         self._start(self._accept)
-
-    def close(self):
-        """Also what the kernel would deliver yet."""
-        for one in [self._listener, *self._sockets]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    @staticmethod
-    def _start(function, *args):
-        def body():
-            with contextlib.suppress(OSError):
-                function(*args)
-        threading.Thread(target=body, daemon=True).start()
 
     def _accept(self):
         while True:
-            source, _ = self._listener.accept()
-            destination = socket.socket(socket.AF_UNIX)
-            self._sockets += [source, destination]
-            destination.connect(self._target)
+            source = self._take()
+            destination = self._connect()
             second = self._count > 0
             self._count += 1
             self._start(self._forward, source, destination, second)

@@ -7,11 +7,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import signal
-import socket
 import time
 
-from cases_lost import _no_loaded
-from channels import MAIN, PREEMPT, TO_DST, TO_SRC, Channels
+from cases_lost import PATIENCE, _no_loaded, _recover, _wait_paused
+from channels import MAIN, PREEMPT, TO_DST, TO_SRC, full_queue, through
 from common import (IDLE, PATCHED, UNPATCHED, audit, booted, check,
                     equal, exits, pages_add_up)
 from hybridmig.migrate import Migration
@@ -20,7 +19,6 @@ from threads import held
 
 #: In ms; the machine may have much else to do.
 TIMEOUT = 2000
-PATIENCE = 60
 NAME = 'hybrid-peer-timeout'
 #: Phase 5 does not end by itself.
 SLOW_PUSH = {'hybrid-max-rounds': 1, 'max-postcopy-bandwidth': 8 << 20}
@@ -29,21 +27,12 @@ ON_DEMAND = {'hybrid-max-rounds': 1, 'hybrid-push-policy': 'on-demand'}
 SLOW_ROUNDS = {'max-bandwidth': 8 << 20, 'hybrid-max-rounds': 50}
 
 
-def _through(pair, migration, command='migrate-incoming', **lost):
-    """Begin, or recover, through a proxy; returns that."""
-    oob = command == 'migrate-recover'
-    target = migration.listen(command=command, oob=oob)[len('unix:'):]
-    channels = Channels(pair.run, target, **lost)
-    pair.src.qmp('migrate', {'uri': f'unix:{channels.path}', 'resume': oob})
-    return channels
-
-
 def _start(pair, preempt, parameters, timeout=TIMEOUT, **lost):
     migration = Migration(pair, transport='unix',
                           parameters={NAME: timeout, **parameters})
     migration.at_both({'postcopy-preempt': preempt})
     migration.prepare()
-    return migration, _through(pair, migration, **lost)
+    return migration, through(pair, migration, **lost)
 
 
 def _signal(side, number):
@@ -61,16 +50,6 @@ def _stall_all(_pair, channels):
         connection.stall()
 
 
-def _paused(migration, times=1, sides=('src', 'dst')):
-    def all_of_them():
-        events = migration.pair.log.events[migration.first_event:]
-        return all(sum(e.side == side and e.name == 'MIGRATION' and
-                       e.data['status'] == 'postcopy-paused'
-                       for e in events) >= times for side in sides)
-    check(migration.pair.log.wait(all_of_them, PATIENCE),
-          f'not paused {times} times at {sides}')
-
-
 def _named(migration, text, side='src'):
     """The error says which parameter, its value, and what was silent."""
     error = migration.info(side).get('error-desc', '')
@@ -78,30 +57,18 @@ def _named(migration, text, side='src'):
           f'{side}: {error!r}, expected {text!r}')
 
 
-def _recover(pair, migration):
-    pair.src.set_parameters({'hybrid-push-policy': 'bubble',
-                             'max-postcopy-bandwidth': 0})
-    _through(pair, migration, 'migrate-recover')
-    equal(migration.wait_end(), 'completed', 'ended as')
-    check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
-          'the destination does not end')
-    audit(pair, 'dst')
-
-
 def _in_paging(logs, preempt, silence, text, go_on=None, parameters=None):
     """silence(pair, channels) in phase 5: paused, by itself, and whole."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, preempt, parameters or SLOW_PUSH)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
-        time.sleep(1)
-        begin = time.monotonic()
+        check(migration.wait_phase('paging', PATIENCE), 'no paging')
+        begin = time.monotonic()    # at once: the guest fetches what is left
         silence(pair, channels)
         if go_on:
             side = 'dst' if go_on == 'src' else 'src'
-            _paused(migration, sides=(side,))
+            _wait_paused(migration, sides=(side,))
             _signal(go_on, signal.SIGCONT)(pair, channels)
-        _paused(migration)
+        _wait_paused(migration)
         took = time.monotonic() - begin
         check(took >= TIMEOUT / 1000 * 0.9, f'given up after {took:.1f} s')
         check(pair.src.status() != 'running', 'it runs at the source')
@@ -231,21 +198,16 @@ def _recovery(logs, preempt, **lost):
         check(migration.wait_status('src', 'postcopy-active',
                                     timeout=PATIENCE), 'no paging')
         channels.close()
-        _paused(migration)
-        _through(pair, migration, 'migrate-recover', **lost)
-        _paused(migration, 2)
+        _wait_paused(migration)
+        through(pair, migration, 'migrate-recover', **lost)
+        _wait_paused(migration, 2)
         _recover(pair, migration)
 
 
 def connect_silent(logs):
     """Nobody takes the connection: at first, and in a recovery."""
     with booted(logs, rate='unlimited') as pair, \
-            socket.socket(socket.AF_UNIX) as listener, \
-            socket.socket(socket.AF_UNIX) as queued:
-        path = f'{pair.run.folder}/full.sock'
-        listener.bind(path)
-        listener.listen(0)      # the queue is full: connect() waits
-        queued.connect(path)
+            full_queue(pair.run) as (_, path):
         migration = Migration(pair, transport='unix', parameters={
             NAME: TIMEOUT, **SLOW_PUSH})
         migration.prepare()
@@ -254,13 +216,13 @@ def connect_silent(logs):
         _named(migration, 'No connection')
         equal(pair.src.status(), 'running', 'the guest')
         migration = Migration(pair, transport='unix')
-        channels = _through(pair, migration)
+        channels = through(pair, migration)
         check(migration.wait_status('src', 'postcopy-active',
                                     timeout=PATIENCE), 'no paging')
         channels.close()
-        _paused(migration)
+        _wait_paused(migration)
         pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
-        _paused(migration, 2, sides=('src',))
+        _wait_paused(migration, 2, sides=('src',))
         _named(migration, 'No connection')
         _recover(pair, migration)
 
@@ -312,9 +274,9 @@ def set_while_paging(logs):
         time.sleep(3)
         equal(migration.info()['status'], 'postcopy-active', 'while off')
         pair.src.set_parameters({NAME: TIMEOUT})
-        _paused(migration, sides=('src',))
+        _wait_paused(migration, sides=('src',))
         pair.dst.monitor.command('migrate-pause', oob=True)
-        _paused(migration)
+        _wait_paused(migration)
         _named(migration, 'Nothing was heard from the destination')
         _recover(pair, migration)
 
@@ -392,10 +354,10 @@ def tls_destination_stopped(logs):
         check(migration.wait_status('src', 'postcopy-active',
                                     timeout=PATIENCE), 'no paging')
         _signal('dst', signal.SIGSTOP)(pair, None)
-        _paused(migration, sides=('src',))
+        _wait_paused(migration, sides=('src',))
         _named(migration, 'Nothing was heard from the destination')
         _signal('dst', signal.SIGCONT)(pair, None)
-        _paused(migration)
+        _wait_paused(migration)
         pair.src.set_parameters({'max-postcopy-bandwidth': 0})
         migration.recover()
         equal(migration.wait_end(), 'completed', 'ended as')
@@ -411,7 +373,7 @@ def _link_cut(logs, mode):
         check(migration.wait_status('src', 'postcopy-active',
                                     timeout=PATIENCE), 'no paging')
         pair.link.cut(mode)
-        _paused(migration)
+        _wait_paused(migration)
         _named(migration, 'Nothing was heard from')
         pair.link.heal()
         pair.src.set_parameters({'max-postcopy-bandwidth': 0})
@@ -477,7 +439,7 @@ def own_at_destination(logs):
         time.sleep(5)
         equal(migration.info()['status'], 'postcopy-active', 'source')
         channels.connections[MAIN].stall(TO_DST)
-        _paused(migration)
+        _wait_paused(migration)
         _recover(pair, migration)
 
 

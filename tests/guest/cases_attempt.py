@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from channels import Channels
+from channels import Channels, full_queue
 from common import IDLE, audit, booted, check, equal, exits, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError, QmpLost
@@ -22,15 +22,9 @@ WRITER = 'hot pages=3000 rate=20000'
 PATIENCE = 60
 
 
-def _times(migration, side, status):
-    events = migration.pair.log.events[migration.first_event:]
-    return sum(e.side == side and e.name == 'MIGRATION' and
-               e.data['status'] == status for e in events)
-
-
 def _wait_times(migration, side, status, times):
     check(migration.pair.log.wait(
-        lambda: _times(migration, side, status) >= times, PATIENCE),
+        lambda: migration.times(side, status) >= times, PATIENCE),
         f'{side} not {status} {times} times')
 
 
@@ -67,10 +61,10 @@ def _resume(pair, migration, listen=True, **how):
 def _recovers(pair, migration):
     """In time: a connection that nobody waits for may cost an attempt."""
     for _ in range(5):
-        paused = _times(migration, 'src', 'postcopy-paused')
+        paused = migration.times('src', 'postcopy-paused')
         _resume(pair, migration)
         pair.log.wait(lambda before=paused: (
-            _times(migration, 'src', 'postcopy-paused') > before or
+            migration.times('src', 'postcopy-paused') > before or
             migration.status_seen('src', 'completed')), PATIENCE)
         if migration.status_seen('src', 'completed'):
             break
@@ -79,11 +73,15 @@ def _recovers(pair, migration):
     _ends(pair, migration)
 
 
-def _ends(pair, migration):
+def _completes(pair, migration):
     pair.src.set_parameters({'max-postcopy-bandwidth': 0})
     equal(migration.wait_end(), 'completed', 'ended as')
     check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
           'the destination does not end')
+
+
+def _ends(pair, migration):
+    _completes(pair, migration)
     audit(pair, 'dst')
 
 
@@ -101,12 +99,7 @@ def _stale(logs, end, second):
     attempt, second(pair, migration), end(listener).
     """
     with _paused(logs) as (pair, migration):
-        path = f'{pair.run.folder}/full.sock'
-        with socket.socket(socket.AF_UNIX) as listener, \
-                socket.socket(socket.AF_UNIX) as queued:
-            listener.bind(path)
-            listener.listen(0)
-            queued.connect(path)
+        with full_queue(pair.run) as (listener, path):
             pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
             _pause_attempt(pair, migration)
             second(pair, migration)
@@ -132,14 +125,7 @@ def _good(pair, migration):
 
 def _again_full(pair, migration):
     """Neither does anybody accept this one."""
-    path = f'{pair.run.folder}/full2.sock'
-    listener = socket.socket(socket.AF_UNIX)
-    queued = socket.socket(socket.AF_UNIX)
-    pair.run.callback(listener.close)
-    pair.run.callback(queued.close)
-    listener.bind(path)
-    listener.listen(0)
-    queued.connect(path)
+    _, path = pair.run.enter_context(full_queue(pair.run))
     pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
     _wait_times(migration, 'src', 'postcopy-recover-setup', 2)
 
@@ -201,12 +187,7 @@ def _cancelled(logs, end):
         migration = Migration(pair, transport='unix', parameters=SLOW)
         migration.prepare()
         address = migration.listen()
-        path = f'{pair.run.folder}/full.sock'
-        with socket.socket(socket.AF_UNIX) as listener, \
-                socket.socket(socket.AF_UNIX) as queued:
-            listener.bind(path)
-            listener.listen(0)
-            queued.connect(path)
+        with full_queue(pair.run) as (listener, path):
             pair.src.qmp('migrate', {'uri': f'unix:{path}'})
             equal(migration.info()['status'], 'setup', 'source')
             migration.cancel()
@@ -331,34 +312,34 @@ def _late_client(pair, address):
                 from_.close()
 
 
-def two_handshakes(logs):
-    """The second to end finds the main channel there."""
+@contextlib.contextmanager
+def _resumed(logs):
+    """A client's handshake is held back when the source connects."""
     with _paused(logs, 'tls-unix') as (pair, migration):
         migration.address = migration.listen(command='migrate-recover',
                                              oob=True)
         with _late_client(pair, migration.address[len('unix:'):]) as go_on:
             _resume(pair, migration, listen=False)
-            _wait_times(migration, 'dst', 'postcopy-active', 2)
-            go_on()
-            time.sleep(1)
-            _ends(pair, migration)
+            yield pair, migration, go_on
+
+
+def two_handshakes(logs):
+    """The second to end finds the main channel there."""
+    with _resumed(logs) as (pair, migration, go_on):
+        _wait_times(migration, 'dst', 'postcopy-active', 2)
+        go_on()
+        time.sleep(1)
+        _ends(pair, migration)
 
 
 def handshake_after_the_end(logs):
     """It must not begin a migration over the guest that runs."""
-    with _paused(logs, 'tls-unix') as (pair, migration):
-        migration.address = migration.listen(command='migrate-recover',
-                                             oob=True)
-        with _late_client(pair, migration.address[len('unix:'):]) as go_on:
-            _resume(pair, migration, listen=False)
-            pair.src.set_parameters({'max-postcopy-bandwidth': 0})
-            equal(migration.wait_end(), 'completed', 'ended as')
-            check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
-                  'the destination does not end')
-            go_on()
-            time.sleep(1)
-            equal(migration.info('dst')['status'], 'completed', 'destination')
-            audit(pair, 'dst')
+    with _resumed(logs) as (pair, migration, go_on):
+        _completes(pair, migration)
+        go_on()
+        time.sleep(1)
+        equal(migration.info('dst')['status'], 'completed', 'destination')
+        audit(pair, 'dst')
 
 
 def no_credentials(logs):

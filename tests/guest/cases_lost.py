@@ -7,10 +7,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
 import signal
-import socket
 import time
 
-from channels import MAIN, PREEMPT, TO_DST, TO_SRC, Channels
+from channels import MAIN, PREEMPT, TO_DST, TO_SRC, full_queue, through
 from common import audit, booted, check, equal, exits
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
@@ -21,15 +20,6 @@ SLOW_PUSH = {'hybrid-max-rounds': 1, 'max-postcopy-bandwidth': 8 << 20}
 PATIENCE = 60
 
 
-def _through(pair, migration, command='migrate-incoming', **lost):
-    """Begin, or recover, through a proxy; returns that."""
-    oob = command == 'migrate-recover'
-    target = migration.listen(command=command, oob=oob)[len('unix:'):]
-    channels = Channels(pair.run, target, **lost)
-    pair.src.qmp('migrate', {'uri': f'unix:{channels.path}', 'resume': oob})
-    return channels
-
-
 def _start(pair, preempt, policy=None, hybrid=True, **parameters):
     migration = Migration(pair, transport='unix',
                           parameters={**SLOW_PUSH, **parameters})
@@ -38,24 +28,17 @@ def _start(pair, preempt, policy=None, hybrid=True, **parameters):
     migration.src_caps['hybrid'] = hybrid
     migration.at_both({'postcopy-preempt': preempt})
     migration.prepare()
-    return migration, _through(pair, migration)
+    return migration, through(pair, migration)
 
 
-def _times(migration, side, status):
-    events = migration.pair.log.events[migration.first_event:]
-    return sum(e.side == side and e.name == 'MIGRATION' and
-               e.data['status'] == status for e in events)
-
-
-def _wait_paused(migration, times, timeout=PATIENCE):
-    """Both sides have said so that many times, and are."""
-    def both():
-        return all(_times(migration, side, 'postcopy-paused') >= times
-                   for side in ('src', 'dst'))
-    check(migration.pair.log.wait(both, timeout),
-          'not paused: ' + ', '.join(
-              f'{side} {_times(migration, side, "postcopy-paused")} times'
-              for side in ('src', 'dst')))
+def _wait_paused(migration, times=1, timeout=PATIENCE, sides=('src', 'dst')):
+    """These sides have said so that many times."""
+    def seen():
+        return {side: migration.times(side, 'postcopy-paused')
+                for side in sides}
+    check(migration.pair.log.wait(lambda: min(seen().values()) >= times,
+                                  timeout),
+          f'not paused {times} times: {seen()}')
 
 
 def _pause(migration, times):
@@ -79,7 +62,7 @@ def _not_at_source(pair):
 def _recover(pair, migration):
     pair.src.set_parameters({'hybrid-push-policy': 'bubble',
                              'max-postcopy-bandwidth': 0})
-    _through(pair, migration, 'migrate-recover')
+    through(pair, migration, 'migrate-recover')
     equal(migration.wait_end(), 'completed', 'ended as')
     check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
           'the destination does not end')
@@ -175,8 +158,8 @@ def _recovery_without_preempt(logs, close_lost):
                                     timeout=PATIENCE), 'no paging')
         channels.close()
         _wait_paused(migration, 1)
-        channels = _through(pair, migration, 'migrate-recover',
-                            lose=[PREEMPT], close_lost=close_lost)
+        channels = through(pair, migration, 'migrate-recover',
+                           lose=[PREEMPT], close_lost=close_lost)
         check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
               'no channel for preemption')
         if close_lost:
@@ -203,7 +186,7 @@ def recovery_silent(logs):
                                     timeout=PATIENCE), 'no paging')
         channels.close()
         _wait_paused(migration, 1)
-        _through(pair, migration, 'migrate-recover', stalled=True)
+        through(pair, migration, 'migrate-recover', stalled=True)
         for side in ('src', 'dst'):
             check(migration.wait_status(side, 'postcopy-recover',
                                         timeout=PATIENCE), 'no recovery')
@@ -305,20 +288,12 @@ def recovery_not_connected(logs):
                                     timeout=PATIENCE), 'no paging')
         channels.close()
         _wait_paused(migration, 1)
-        # Nobody accepts, and the queue is full: connect() waits.
-        path = f'{pair.run.folder}/full.sock'
-        with socket.socket(socket.AF_UNIX) as listener, \
-                socket.socket(socket.AF_UNIX) as queued:
-            listener.bind(path)
-            listener.listen(0)
-            queued.connect(path)
+        with full_queue(pair.run) as (_, path):
             pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
             check(migration.wait_status('src', 'postcopy-recover-setup',
                                         timeout=PATIENCE), 'no attempt')
             pair.src.monitor.command('migrate-pause', oob=True)
-            check(pair.log.wait(lambda: _times(
-                migration, 'src', 'postcopy-paused') >= 2, 10),
-                'the source does not pause again')
+            _wait_paused(migration, 2, timeout=10, sides=('src',))
         _recover(pair, migration)
 
 

@@ -8,8 +8,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import functools
 import time
 
-from channels import MAIN, PREEMPT, TO_DST, TO_SRC, Channels
-from common import audit, booted, check, equal, exits
+from channels import MAIN, PREEMPT, TO_DST, TO_SRC, through
+from common import audit, booted, check, equal, exits, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 
@@ -22,21 +22,6 @@ PATIENCE = 60
 HOW = {'closed': lambda c: c.close(),
        'to-src': lambda c: c.half_close(TO_SRC),
        'to-dst': lambda c: c.half_close(TO_DST)}
-
-
-def _times(migration, side, status):
-    events = migration.pair.log.events[migration.first_event:]
-    return sum(e.side == side and e.name == 'MIGRATION' and
-               e.data['status'] == status for e in events)
-
-
-def _through(pair, migration, command='migrate-incoming'):
-    """Begin, or recover, through a proxy; returns that."""
-    oob = command == 'migrate-recover'
-    target = migration.listen(command=command, oob=oob)[len('unix:'):]
-    channels = Channels(pair.run, target)
-    pair.src.qmp('migrate', {'uri': f'unix:{channels.path}', 'resume': oob})
-    return channels
 
 
 def _pause_destination(pair, migration):
@@ -69,11 +54,11 @@ def _ends(pair, migration):
             break
         check(pair.src.status() != 'running', 'the guest runs at the source')
         pair.src.set_parameters({'max-postcopy-bandwidth': 0})
-        before = _times(migration, 'src', 'postcopy-paused')
-        _through(pair, migration, 'migrate-recover')
+        before = migration.times('src', 'postcopy-paused')
+        through(pair, migration, 'migrate-recover')
         pair.log.wait(lambda seen=before: (
             migration.status_seen('src', 'completed') or
-            _times(migration, 'src', 'postcopy-paused') > seen), PATIENCE)
+            migration.times('src', 'postcopy-paused') > seen), PATIENCE)
     check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
           'the destination does not end')
     return audit(pair, 'dst')
@@ -83,7 +68,7 @@ def _begin(pair, transport, which):
     migration = Migration(pair, transport=transport, parameters=SLOW)
     migration.at_both({'postcopy-preempt': True})
     migration.prepare()
-    channels = _through(pair, migration)
+    channels = through(pair, migration)
 
     def break_(how):
         if which == PREEMPT:
@@ -153,7 +138,7 @@ def _recovery_case(logs, which, how, transport):
         for side in ('src', 'dst'):
             check(migration.wait_status(side, 'postcopy-paused',
                                         timeout=PATIENCE), f'{side}: no pause')
-        channels = _through(pair, migration, 'migrate-recover')
+        channels = through(pair, migration, 'migrate-recover')
         if which == PREEMPT:
             check(pair.log.wait(lambda: channels.accepted > PREEMPT,
                                 PATIENCE), 'no channel for preemption')
@@ -161,10 +146,11 @@ def _recovery_case(logs, which, how, transport):
             for side in ('src', 'dst'):
                 check(migration.wait_status(side, 'postcopy-recover',
                                             timeout=PATIENCE), 'no recovery')
+            wait_until(lambda: channels.accepted > which, 'no channel')
         HOW[how](channels.connections[which])
         # Nothing comes back by the second one: nobody needs to notice.
         check((which, how) == (PREEMPT, 'to-src') or pair.log.wait(
-            lambda: _times(migration, 'src', 'postcopy-paused') >= 2,
+            lambda: migration.times('src', 'postcopy-paused') >= 2,
             PATIENCE), 'the source does not pause again')
         _ends(pair, migration)
         equal(migration.info()['status'], 'completed', 'ended as')

@@ -78,12 +78,10 @@ def _moves(migration):
 
 
 def _pauses(migration, times=1):
-    log, first = migration.pair.log, migration.first_event
+    log = migration.pair.log
 
     def paused(side):
-        return sum(e.side == side and e.name == 'MIGRATION' and
-                   e.data['status'] == 'postcopy-paused'
-                   for e in log.events[first:]) >= times
+        return migration.times(side, 'postcopy-paused') >= times
     check(log.wait(lambda: paused('src'), PATIENCE), 'source: no pause')
     check(log.wait(lambda: paused('dst'), PATIENCE), 'destination: no pause')
 

@@ -10,6 +10,8 @@ import itertools
 import socket
 import threading
 
+from forward import Forwarder, listener
+
 TO_DST, TO_SRC = 'to-dst', 'to-src'
 MAIN, PREEMPT = 0, 1
 _NUMBER = itertools.count(1)
@@ -63,51 +65,60 @@ class Connection:
             event.set()
 
 
-class Channels:
+class Channels(Forwarder):
     """Unix sockets, forwarded. lose: numbers of the connections that lead
     nowhere: accepted, and then silent, or closed if close_lost. stalled: no
     connection lets anything through. before[number] is called when that one has
     come, before the destination sees it.
     """
     def __init__(self, run, target, lose=(), close_lost=False, stalled=False):
-        self._target = target
+        self.path = f'{run.folder}/channels{next(_NUMBER)}.sock'
+        super().__init__(target, listener(self.path))
         self._lose = lose
         self._close_lost = close_lost
         self._stalled = stalled
-        self._sockets = []
         self.connections = []
         self.accepted = 0
         self.before = {}
-        self.path = f'{run.folder}/channels{next(_NUMBER)}.sock'
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen(4)
         run.callback(self.close)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
 
     def close(self):
         for connection in self.connections:
             if connection:
                 connection.close()
-        for one in [self._listener, *self._sockets]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        super().close()
 
     def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                source, _ = self._listener.accept()
-                self._sockets.append(source)
-                connection = None
-                self.before.get(self.accepted, lambda: None)()
-                if self.accepted not in self._lose:
-                    destination = socket.socket(socket.AF_UNIX)
-                    destination.connect(self._target)
-                    self._sockets.append(destination)
-                    connection = Connection(source, destination,
-                                            self._stalled)
-                elif self._close_lost:
-                    source.close()
-                self.connections.append(connection)
-                self.accepted += 1
+        while True:
+            source = self._take()
+            connection = None
+            self.before.get(self.accepted, lambda: None)()
+            if self.accepted not in self._lose:
+                connection = Connection(source, self._connect(),
+                                        self._stalled)
+            elif self._close_lost:
+                source.close()
+            self.connections.append(connection)
+            self.accepted += 1
+
+
+def through(pair, migration, command='migrate-incoming', **lost):
+    """Begin, or recover, through Channels; returns them."""
+    oob = command == 'migrate-recover'
+    target = migration.listen(command=command, oob=oob)[len('unix:'):]
+    channels = Channels(pair.run, target, **lost)
+    pair.src.qmp('migrate', {'uri': f'unix:{channels.path}', 'resume': oob})
+    return channels
+
+
+@contextlib.contextmanager
+def full_queue(run):
+    """Nobody accepts, and the queue is full: connect() waits; yields where."""
+    path = f'{run.folder}/full{next(_NUMBER)}.sock'
+    with socket.socket(socket.AF_UNIX) as taken_at, \
+            socket.socket(socket.AF_UNIX) as queued:
+        taken_at.bind(path)
+        taken_at.listen(0)
+        queued.connect(path)
+        yield taken_at, path

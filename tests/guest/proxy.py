@@ -10,6 +10,8 @@ import socket
 import struct
 import threading
 
+from forward import Forwarder, listener
+
 SHUT, PONG, REQ_PAGES_ID, REQ_PAGES = 'SHUT', 'PONG', 'REQ_PAGES_ID', \
     'REQ_PAGES'
 _UPSTREAM = {1: SHUT, 2: PONG, 3: REQ_PAGES_ID, 4: REQ_PAGES}
@@ -24,23 +26,19 @@ def page_request(offset, length=4096, block=b'pc.ram'):
     return struct.pack('>HH', 3, len(body)) + body
 
 
-class Proxy:
+class Proxy(Forwarder):
     """Forwards unix sockets; on_message(name) sees each message of the return
     path and says what comes instead of it: None: itself, bytes: these first;
     False: nothing. stall() lets nothing through any more, silently.
     """
     def __init__(self, run, target, on_message):
-        self._target = target
+        self.path = f'{run.folder}/proxy.sock'
+        super().__init__(target, listener(self.path))
         self._on_message = on_message
         self._going = threading.Event()
         self._going.set()
-        self._sockets = []
-        self.path = f'{run.folder}/proxy.sock'
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen(4)
         run.callback(self.close)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
 
     def stall(self):
         self._going.clear()
@@ -50,32 +48,24 @@ class Proxy:
 
     def close(self):
         self.go_on()
-        for one in [self._listener, *self._sockets]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        super().close()
 
     def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                source, _ = self._listener.accept()
-                first = not self._sockets   # others: preempt, recovery
-                destination = socket.socket(socket.AF_UNIX)
-                destination.connect(self._target)
-                self._sockets += [source, destination]
-                self._start(self._forward, source, destination)
-                self._start(self._back if first else self._forward,
-                            destination, source)
+        back = self._back
+        while True:
+            source = self._take()
+            destination = self._connect()
+            self._start(self._pass, self._forward, source, destination)
+            self._start(self._pass, back, destination, source)
+            back = self._forward        # of others: preempt, recovery
 
-    def _start(self, function, from_, to):
-        def body():
+    def _pass(self, function, from_, to):
+        with contextlib.suppress(OSError):
+            function(from_, to)
+        self._going.wait()
+        for one in (from_, to):
             with contextlib.suppress(OSError):
-                function(from_, to)
-            self._going.wait()
-            for one in (from_, to):
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-        threading.Thread(target=body, daemon=True).start()
+                one.shutdown(socket.SHUT_RDWR)
 
     def _forward(self, from_, to):
         while data := from_.recv(65536):

@@ -6,11 +6,11 @@ leaves at a rate that all connections share. What comes back passes at once.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import collections
-import contextlib
 import socket
 import threading
 import time
 
+from forward import Forwarder, listener
 from hybridmig.net import SRC_ADDRESS, in_namespace
 
 PIECE = 16384
@@ -58,61 +58,43 @@ class _Store:
             return data
 
 
-class Relay:
+class Relay(Forwarder):
     """
     Listens at .uri for the source, connects to the UNIX socket target.
 
     tcp: the source comes by TCP, which acknowledges what the relay has taken
     """
     def __init__(self, pair, target, depth, rate, tcp=False):
-        self._target = target
         self._depth = depth
         self._pace = _Pace(rate)
-        self._sockets = []
         self.stores = []
         if tcp:
-            self._listener = in_namespace(
+            taken_at = in_namespace(
                 pair.link.names['src'],
                 lambda: socket.create_server((SRC_ADDRESS, PORT)))
             self.uri = f'tcp:{SRC_ADDRESS}:{PORT}'
         else:
             path = f'{pair.run.folder}/relay.sock'
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(path)
-            self._listener.listen(4)
+            taken_at = listener(path)
             self.uri = f'unix:{path}'
+        super().__init__(target, taken_at)
         pair.run.callback(self.close)
         self._start(self._accept)
 
-    def close(self):
-        for one in [self._listener, *self._sockets]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    @staticmethod
-    def _start(function, *args):
-        def body():
-            with contextlib.suppress(OSError):
-                function(*args)
-        threading.Thread(target=body, daemon=True).start()
-
     def _accept(self):
         while True:
-            source, _ = self._listener.accept()
+            source = self._take()
             if source.family == socket.AF_INET:
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            destination = socket.socket(socket.AF_UNIX)
-            destination.connect(self._target)
-            self._sockets += [source, destination]
+            destination = self._connect()
             store = _Store(self._depth)
             self.stores.append(store)
-            self._start(self._take, source, store)
+            self._start(self._fill, source, store)
             self._start(self._leave, store, destination)
             self._start(self._back, destination, source)
 
     @staticmethod
-    def _take(source, store):
+    def _fill(source, store):
         try:
             while data := source.recv(PIECE):
                 store.put(data)

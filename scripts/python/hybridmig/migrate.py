@@ -170,6 +170,12 @@ class Migration:
     def status_seen(self, side, status):
         return self.event(side, 'MIGRATION', status=status)
 
+    def times(self, side, status):
+        """How often it was seen."""
+        return sum(e.side == side and e.name == 'MIGRATION' and
+                   e.data['status'] == status
+                   for e in self.pair.log.events[self.first_event:])
+
     def last_status(self, side):
         """By the events: a QEMU whose vCPU waits for a page may not answer."""
         event = self.pair.log.last(side, 'MIGRATION')
