@@ -18,12 +18,12 @@ series_hash() {
     } | sha256sum | cut -d ' ' -f 1
 }
 
-# This project's files that live in QEMU's tree: "file folder-in-the-tree".
+# This project's files that live in QEMU's tree: "file path-in-the-tree".
 module_files() {
-    find "$ROOT/migration" -maxdepth 1 -name 'hybrid*.[ch]' \
-        -printf '%p migration\n' 2>/dev/null | sort || true
+    find "$ROOT/migration" -type f ! -name '.*' -printf '%p migration/hybrid/%P\n' |
+        sort
     find "$ROOT/tests/qtest" -name 'hybrid*.[ch]' \
-        -printf '%p tests/qtest/migration\n' 2>/dev/null | sort || true
+        -printf '%p tests/qtest/migration/%f\n' 2>/dev/null | sort || true
 }
 
 # make_git_tree DIR: a copy of the base as a git repository, tagged "base".
@@ -36,7 +36,7 @@ make_git_tree() {
         tar -C "$dir" -xf -
     tool_git init -q -b hybrid "$dir"
     tool_git -C "$dir" config core.compression 0
-    printf '%s\n' /build '/build-*' /debian '/migration/hybrid*.[ch]' \
+    printf '%s\n' /build '/build-*' /debian /migration/hybrid/ \
         '/tests/qtest/migration/hybrid*.[ch]' >>"$dir/.git/info/exclude"
     tool_git -C "$dir" add -A
     GIT_AUTHOR_DATE='2025-01-01T00:00:00Z' GIT_COMMITTER_DATE='2025-01-01T00:00:00Z' \
@@ -108,17 +108,18 @@ sync_series() {
 
 # Puts the module's files into a tree; drops those that the project dropped.
 sync_module_files() {
-    local tree=$1 file folder names=' '
-    while read -r file folder; do
-        copy_changed "$file" "$tree/$folder/$(basename "$file")"
-        names+="$folder/$(basename "$file") "
+    local tree=$1 file path names=' '
+    while read -r file path; do
+        mkdir -p "$tree/${path%/*}"
+        copy_changed "$file" "$tree/$path"
+        names+="$path "
     done < <(module_files)
-    for file in "$tree"/migration/hybrid*.[ch] "$tree"/tests/qtest/migration/hybrid*.[ch]; do
-        [ -e "$file" ] || continue
-        [[ $names != *" ${file#"$tree"/} "* ]] || continue
-        tool_git -C "$tree" ls-files --error-unmatch "$file" >/dev/null 2>&1 ||
-            rm -f "$file"
-    done
+    while IFS= read -r path; do
+        [[ $names == *" $path "* ]] ||
+            tool_git -C "$tree" ls-files --error-unmatch "$path" >/dev/null 2>&1 ||
+            rm -f "${tree:?}/$path"
+    done < <(cd "$tree" && find migration tests/qtest/migration -type f \
+        \( -path 'migration/hybrid/*' -o -name 'hybrid*.[ch]' \))
 }
 
 # sync_patched_tree: makes build/qemu-src what the project says it is.

@@ -1,6 +1,6 @@
 """The points of a migration at which faults are put.
 
-A point is one of migration/hybrid-point.h, in one setting of the migration.
+A point is one of migration/common/point.h, in one setting of the migration.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """

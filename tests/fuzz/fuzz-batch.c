@@ -8,7 +8,7 @@
  */
 
 #include "fuzz.h"
-#include "hybrid-batch.h"
+#include "policy/batch.h"
 
 #define PAGE 64
 #define LIMIT_PAGES 256

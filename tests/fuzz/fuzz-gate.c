@@ -9,7 +9,7 @@
  */
 
 #include "fuzz.h"
-#include "hybrid-gate.h"
+#include "protocol/gate.h"
 
 static void source(FuzzInput in)
 {

@@ -9,9 +9,9 @@
 
 #include "fuzz.h"
 #include <glib/gstdio.h>
-#include "hybrid-cgroup.h"
-#include "hybrid-ledger.h"
-#include "hybrid-reserve.h"
+#include "policy/cgroup.h"
+#include "policy/ledger.h"
+#include "policy/reserve.h"
 
 static char *base;
 static int claim_fd = -1;

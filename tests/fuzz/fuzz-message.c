@@ -5,11 +5,11 @@
  */
 
 #include "fuzz.h"
-#include "hybrid-flow.h"
-#include "hybrid-metrics.h"
-#include "hybrid-msg.h"
-#include "hybrid-ranges.h"
-#include "hybrid-reserve.h"
+#include "policy/flow.h"
+#include "policy/metrics.h"
+#include "protocol/msg.h"
+#include "policy/ranges.h"
+#include "policy/reserve.h"
 
 #define NOW_US 5000000000
 

@@ -5,7 +5,7 @@
  */
 
 #include "fuzz.h"
-#include "hybrid-ranges.h"
+#include "policy/ranges.h"
 
 #define PAGES 512
 #define WORDS (PAGES / (8 * sizeof(unsigned long)))

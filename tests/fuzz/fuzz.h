@@ -11,7 +11,7 @@
 #ifndef HYBRID_TESTS_FUZZ_H
 #define HYBRID_TESTS_FUZZ_H
 
-#include "hybrid-osdep.h"
+#include "osdep.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

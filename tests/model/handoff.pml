@@ -28,7 +28,7 @@
  * steps are held to those of a trace, see tests/model/replay.
  */
 
-#include "../../migration/hybrid-handoff-table.h"
+#include "../../migration/protocol/handoff-table.h"
 
 #ifndef ATTEMPTS
 #define ATTEMPTS 2

@@ -19,7 +19,7 @@
 #include "migration/migration-util.h"
 #include "qobject/qdict.h"
 
-/* As in migration/migration.c and migration/hybrid-wire.h */
+/* As in migration/migration.c and migration/common/wire.h */
 #define RP_SHUT             1
 #define RP_PONG             2
 #define RP_REQ_PAGES_ID     3

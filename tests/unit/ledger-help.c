@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
+#include "osdep.h"
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

@@ -8,7 +8,7 @@
 #ifndef TESTS_UNIT_LEDGER_HELP_H
 #define TESTS_UNIT_LEDGER_HELP_H
 
-#include "hybrid-ledger.h"
+#include "policy/ledger.h"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HybridLedger, hybrid_ledger_close)
 

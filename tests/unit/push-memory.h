@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_PUSH_MEMORY_H
 #define TESTS_UNIT_PUSH_MEMORY_H
 
-#include "hybrid-push.h"
+#include "policy/push.h"
 
 #define WORD (8 * sizeof(unsigned long))
 #define CHUNK 512

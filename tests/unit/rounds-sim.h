@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_ROUNDS_SIM_H
 #define TESTS_UNIT_ROUNDS_SIM_H
 
-#include "hybrid-rounds.h"
+#include "policy/rounds.h"
 
 #define SIM_PAGE_SIZE 4096
 #define SIM_GBIT 125e6          /* bytes per second */

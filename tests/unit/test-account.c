@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-account.h"
+#include "osdep.h"
+#include "policy/account.h"
 
 #define MIB (1024ull * 1024)
 #define HUGE (2 * MIB)

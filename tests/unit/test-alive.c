@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-alive.h"
+#include "osdep.h"
+#include "policy/alive.h"
 
 #define MS 1000ll
 #define STEP (100 * MS)

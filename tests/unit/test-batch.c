@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-batch.h"
+#include "osdep.h"
+#include "policy/batch.h"
 
 #define PAGE 64u                /* small, so that tests see many of them */
 #define SLOT (PAGE + 8)

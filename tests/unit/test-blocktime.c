@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-blocktime.h"
+#include "osdep.h"
+#include "policy/blocktime.h"
 
 #define PAGE 4096ull
 

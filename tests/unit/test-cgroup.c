@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-cgroup.h"
+#include "osdep.h"
+#include "policy/cgroup.h"
 
 #define MIB (1024ull * 1024)
 

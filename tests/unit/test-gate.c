@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-gate.h"
+#include "osdep.h"
+#include "protocol/gate.h"
 
 /*
  * Written down a second time on purpose, one letter for each pair: P passes,

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-handoff.h"
+#include "osdep.h"
+#include "protocol/handoff.h"
 
 typedef struct Row {
     const char *state;

@@ -8,8 +8,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-hot.h"
+#include "osdep.h"
+#include "policy/hot.h"
 
 #define WORD_BITS (8 * sizeof(unsigned long))
 #define MAX_PAGES 5000

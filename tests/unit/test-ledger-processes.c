@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
+#include "osdep.h"
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-metrics.h"
+#include "osdep.h"
+#include "policy/metrics.h"
 
 static void test_rtt(void)
 {

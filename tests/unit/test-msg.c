@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-msg.h"
+#include "osdep.h"
+#include "protocol/msg.h"
 
 static HybridMessage empty(void)
 {

@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-flow.h"
+#include "osdep.h"
+#include "policy/flow.h"
 
 #define PAGE 4096ull
 #define HISTORY 200000

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-push.h"
+#include "osdep.h"
+#include "policy/push.h"
 #include "push-memory.h"
 
 static void random_faults(Memory *m, unsigned vcpu, int n)

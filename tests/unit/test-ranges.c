@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-ranges.h"
+#include "osdep.h"
+#include "policy/ranges.h"
 
 #define PAGES 1000u
 #define WORDS 16u

@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
+#include "osdep.h"
 #include "rounds-sim.h"
 
 #define ALWAYS_GIB .pages = 262144, .bandwidth = SIM_GBIT, .overhead = 0.002

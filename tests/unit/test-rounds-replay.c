@@ -36,7 +36,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
+#include "osdep.h"
 #include <glib/gstdio.h>
 #include "rounds-sim.h"
 

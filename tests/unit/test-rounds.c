@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
+#include "osdep.h"
 #include "rounds-sim.h"
 
 #define PAGE SIM_PAGE_SIZE
@@ -407,7 +407,7 @@ static void test_dip(void)
                     HYBRID_ACTION_HANDOFF);
 }
 
-/* Between two lines; see the head of hybrid-rounds.h */
+/* Between two lines; see the head of policy/rounds.h */
 static void test_prediction(void)
 {
     HybridRoundsConfig cfg = sim_config();

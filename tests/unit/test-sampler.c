@@ -1,10 +1,10 @@
 /*
- * Unit tests of when the dirty log is sampled (hybrid-hot.h).
+ * Unit tests of when the dirty log is sampled (policy/hot.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "hybrid-osdep.h"
-#include "hybrid-hot.h"
+#include "osdep.h"
+#include "policy/hot.h"
 
 /*
  * A guest that writes so many pages in a millisecond: pages in turn, or any.

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "hybrid-osdep.h"
-#include "hybrid-wset.h"
+#include "osdep.h"
+#include "policy/wset.h"
 
 static uint64_t at(const HybridWset *w, uint64_t us)
 {

@@ -1,0 +1,584 @@
+/*
+ * Hybrid live migration, destination.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one rule: nothing of the guest runs here, and no disk is activated,
+ * until GRANT has arrived.  Meanwhile the run state stays "inmigrate" and the
+ * listen thread reads the stream, which is where GRANT (or ABORT) comes from.
+ */
+
+#include "migration/hybrid/source/state.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "migration/global_state.h"
+#include "system/runstate.h"
+#include "migration/migration.h"
+#include "migration/options.h"
+#include "migration/postcopy-ram.h"
+#include "migration/qemu-file.h"
+#include "migration/ram.h"
+#include "migration/savevm.h"
+#include "migration/hybrid/trace.h"
+#include "migration/hybrid/destination/state.h"
+#include "migration/hybrid/common/point.h"
+
+/* How often RUNNING is said again until the end */
+#define HYBRID_ENDING_MS 500
+
+HybridDst hybrid_dst;
+
+static void __attribute__((__constructor__)) hybrid_dst_construct(void)
+{
+    qemu_mutex_init(&hybrid_dst.lock);
+    qemu_event_init(&hybrid_dst.started_event, false);
+    qemu_sem_init(&hybrid_dst.ending_done, 0);
+    hybrid_dst.running_us = -1;
+}
+
+/* Where the time of the stop goes: since the package has come */
+static void hybrid_dst_mark(const char *step)
+{
+    HybridDst *h = &hybrid_dst;
+    int64_t now_us = hybrid_now_us();
+
+    if (!h->package_us) {
+        h->package_us = now_us;
+    }
+    trace_hybrid_stop("dst", step, now_us - h->package_us);
+}
+
+bool hybrid_dst_step(HandoffEvent event)
+{
+    HandoffDstState from = hybrid_dst.state;
+    bool ok = handoff_dst_step(&hybrid_dst.state, event);
+
+    if (ok) {
+        trace_hybrid_handoff_step("dst", handoff_dst_state_str(from),
+                                  handoff_event_str(event),
+                                  handoff_dst_state_str(hybrid_dst.state));
+    } else {
+        trace_hybrid_handoff_refused("dst", handoff_dst_state_str(from),
+                                     handoff_event_str(event));
+    }
+    return ok;
+}
+
+static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
+                            HybridMessage *m)
+{
+    trace_hybrid_message("dst", hybrid_msg_str(kind));
+    hybrid_point_message("dst-sends", hybrid_msg_str(kind));
+    migrate_send_rp_hybrid(mis, m->bytes->data, m->bytes->len);
+    hybrid_point_message("dst-sent", hybrid_msg_str(kind));
+    hybrid_msg_free(m);
+}
+
+/* ---- phase 1 ---- */
+
+bool hybrid_dst_agreed(void)
+{
+    return hybrid_dst.agreed;
+}
+
+bool hybrid_dst_took(uint32_t flag)
+{
+    return hybrid_dst.agreed && hybrid_dst.flags & flag;
+}
+
+bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
+{
+    if (value != HYBRID_PING_HELLO ||
+        hybrid_dst_gate(hybrid_dst_place(false, HYBRID_FROM_SRC_HELLO),
+                        HYBRID_FROM_SRC_HELLO) <= 0) {
+        return false;           /* a second hello takes nothing back */
+    }
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        hybrid_dst_step(HANDOFF_EV_HELLO);
+        hybrid_dst.agreed = true;
+        hybrid_dst.channel_lost = false;
+    }
+    hybrid_point("dst-heard-hello");
+    migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
+    return true;
+}
+
+void hybrid_dst_refuse_with(char *why)
+{
+    g_free(hybrid_dst.unfit);
+    hybrid_dst.unfit = why ?: g_strdup("the stream does not fit this QEMU");
+}
+
+static bool hybrid_dst_reserve(MigrationIncomingState *mis,
+                               uint32_t overcommit, uint32_t flags,
+                               const HybridToldNeed *need, Error **errp)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (h->unfit) {
+        error_setg(errp, "%s", h->unfit);
+        return false;
+    }
+    if (!migrate_postcopy_ram()) {
+        error_setg(errp, "capability postcopy-ram is off at the destination");
+        return false;
+    }
+    if (flags & HYBRID_FLAG_FAILED &&
+        !(flags & HYBRID_FLAG_PREEMPT) == migrate_postcopy_preempt()) {
+        error_setg(errp, "capability postcopy-preempt is %s at the "
+                   "destination only",
+                   migrate_postcopy_preempt() ? "on" : "off");
+        return false;
+    }
+    if (!postcopy_ram_supported_by_host(mis, errp) ||
+        !hybrid_load_possible(errp)) {
+        return false;
+    }
+    if (!hybrid_host_reserve(need, overcommit, &h->memory, &h->ledger, errp)) {
+        return false;
+    }
+    h->ledger_base = h->memory.ordinary + hybrid_host_rss();
+    return true;
+}
+
+/* The guest is ours; @running: and it runs, or did once */
+static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
+{
+    HybridMessage m = hybrid_msg_new(HYBRID_MSG_RUNNING);
+    HybridDst *h = &hybrid_dst;
+
+    hybrid_msg_put_be32(&m, running);
+    if (running) {
+        hybrid_msg_put_be64(&m, hybrid_now_us() - h->running_us);
+        hybrid_msg_put_be64(&m, h->running_us - h->loaded_us);
+        hybrid_msg_put_be64(&m, h->running_us - h->grant_us);
+    }
+    hybrid_dst_send(mis, HYBRID_MSG_RUNNING, &m);
+}
+
+/* vCPUs that the management layer starts later ("cont" after -S) */
+static void hybrid_dst_say_running_bh(void *opaque)
+{
+    MigrationIncomingState *mis = opaque;
+
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        if (hybrid_dst.running_said || !runstate_is_running()) {
+            return;
+        }
+        hybrid_dst.running_said = true;
+    }
+    hybrid_dst_say_running(mis, true);
+}
+
+static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
+{
+    if (running && hybrid_dst.running_us < 0) {
+        hybrid_dst.running_us = hybrid_now_us();
+        hybrid_dst_mark("running");
+    }
+    if (running && hybrid_dst.started && !hybrid_dst.running_said) {
+        migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
+    }
+}
+
+static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
+{
+    HybridDst *h = &hybrid_dst;
+    uint32_t overcommit = hybrid_msg_get_be32(in);
+    uint32_t flags = hybrid_msg_get_be32(in);
+    HybridToldNeed need = { 0 };
+    HybridMessage out;
+    Error *err = NULL;
+    bool ok;
+
+    h->flags = flags & HYBRID_FLAGS;
+    h->id = hybrid_msg_get_be64(in);
+    if (h->flags & HYBRID_FLAG_NEED) {
+        hybrid_need_get(in, &need);
+    }
+    if (!(h->flags & HYBRID_FLAG_ALIVE)) {
+        hybrid_alive_dst_end();
+    } else if (!in->overrun) {
+        hybrid_alive_dst_begin(hybrid_msg_get_be32(in));
+    }
+    ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
+                                             &err);
+    hybrid_need_free(&need);
+    if (in->overrun) {
+        return 0;               /* the caller says so */
+    }
+    if (ok) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
+        }
+        /* Called last when the guest starts: the vCPUs are next */
+        qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
+                                              INT_MAX);
+        hybrid_faults_begin();
+        out = hybrid_msg_new(HYBRID_MSG_READY);
+        hybrid_msg_put_be64(&out, h->memory.needed);
+        hybrid_msg_put_be64(&out, h->memory.available);
+        hybrid_msg_put_be32(&out, h->flags);
+        hybrid_page_sizes_put(&out);
+        hybrid_msg_put_be32(&out, hybrid_alive_dst_ms());
+        hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
+        return 0;
+    }
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_dst_step(HANDOFF_EV_SETTINGS_REFUSED);
+        h->refusal = g_strdup(error_get_pretty(err));
+    }
+    out = hybrid_msg_new(HYBRID_MSG_REFUSE);
+    hybrid_msg_put_be64(&out, h->memory.needed);
+    hybrid_msg_put_be64(&out, h->memory.available);
+    hybrid_msg_put_text(&out, h->refusal);
+    hybrid_dst_send(mis, HYBRID_MSG_REFUSE, &out);
+    error_prepend(&err, "migration refused: ");
+    migrate_set_error(migrate_get_current(), err);
+    error_free(err);
+    /* The log has the sentence, and what errno makes of it */
+    return h->memory.needed > h->memory.available ? -ENOMEM : -ENOTSUP;
+}
+
+/* ---- phases 3 and 4 ---- */
+
+static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
+{
+    HybridDst *h = &hybrid_dst;
+    bool again, lost, recovered = false;
+
+    if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
+        error_report("The source recovers another migration than the one "
+                     "that is paused here");
+        return -EINVAL;         /* as good as a broken link: pause again */
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->state == HANDOFF_DST_LOADED_PAUSED ||
+            h->state == HANDOFF_DST_RUNNING_PAUSED) {
+            hybrid_dst_step(HANDOFF_EV_RECOVER);
+            recovered = true;
+        }
+        again = h->state == HANDOFF_DST_RUNNING;
+        if (!hybrid_dst_step(HANDOFF_EV_GRANT)) {
+            return 0;
+        }
+        lost = h->channel_lost;
+        h->channel_lost = false;
+    }
+    if (recovered) {
+        hybrid_faults_recovered(mis);
+    }
+    if (!again) {
+        h->grant_us = hybrid_now_us();
+        hybrid_dst_mark("grant");
+        migration_bh_schedule(h->start, mis);
+    } else if (h->started) {
+        /* RUNNING may be what got lost */
+        hybrid_dst_say_running(mis, h->running_said);
+    }
+    if (lost) {
+        migration_incoming_shutdown_channels(mis);
+    }
+    return 0;
+}
+
+static int hybrid_dst_abort(void)
+{
+    Error *err = NULL;
+
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        hybrid_dst_step(HANDOFF_EV_ABORT);
+    }
+    error_setg(&err, "The source keeps the guest: this migration is over");
+    migrate_set_error(migrate_get_current(), err);
+    error_report_err(err);
+    return -ECANCELED;
+}
+
+int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
+{
+    HybridMessageKind kind;
+    HybridFromSrc msg;
+    HybridMessage m;
+    Error *err = NULL;
+    int ret = 0;
+
+    if (!hybrid_dst.agreed) {
+        error_report("Unexpected hybrid migration message");
+        return -EINVAL;
+    }
+    if (!hybrid_msg_read(&m, f, len, &kind, &err)) {
+        error_report_err(err);
+        ret = qemu_file_get_error(f) ?: -EINVAL;
+        goto out;
+    }
+    trace_hybrid_message("dst", hybrid_msg_str(kind));
+    hybrid_point_message("dst-read", hybrid_msg_str(kind));
+    msg = hybrid_from_src_private(kind);
+    /* None is in the package: there the place would be PACKAGE */
+    ret = hybrid_dst_gate(hybrid_dst_place(f != mis->from_src_file, msg), msg);
+    if (ret <= 0) {
+        goto out;
+    }
+    ret = 0;
+    switch (kind) {
+    case HYBRID_MSG_SETTINGS:
+        ret = hybrid_dst_settings(mis, &m);
+        break;
+    case HYBRID_MSG_GRANT:
+        ret = hybrid_dst_grant(mis, &m);
+        break;
+    case HYBRID_MSG_DISCARD:
+        ret = hybrid_dst_discard(&m);
+        break;
+    case HYBRID_MSG_ABORT:
+        ret = hybrid_dst_abort();
+        break;
+    case HYBRID_MSG_ALIVE_TO_DST:
+        hybrid_alive_dst_heard(&m);
+        break;
+    default:
+        break;                  /* of a newer source, harmless by contract */
+    }
+    if (m.overrun) {
+        error_report("hybrid message %s is too short (%u bytes)",
+                     hybrid_msg_str(kind), len);
+        ret = -EINVAL;
+    }
+out:
+    hybrid_msg_free(&m);
+    return ret;
+}
+
+int hybrid_dst_package(MigrationIncomingState *mis)
+{
+    int ret;
+
+    if (!hybrid_dst.agreed) {
+        return 0;
+    }
+    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
+        hybrid_dst_step(HANDOFF_EV_PACKAGE);
+    }
+    hybrid_dst_mark("package");
+    hybrid_point("dst-package");
+    ret = hybrid_dst_drop_untouched();
+    hybrid_dst_mark("dropped");
+    return ret;
+}
+
+bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
+{
+    HybridDst *h = &hybrid_dst;
+    HybridMessage m;
+
+    if (!h->agreed) {
+        return false;
+    }
+    h->start = start;
+    hybrid_point("dst-loaded");
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        /*
+         * The listen thread may have given up meanwhile.  Then the source
+         * must not hear LOADED: its GRANT would find nobody.
+         */
+        if (!hybrid_dst_step(HANDOFF_EV_LOADED_SENT)) {
+            return true;
+        }
+    }
+    hybrid_dst_mark("loaded");
+    h->loaded_us = hybrid_now_us();
+    m = hybrid_msg_new(HYBRID_MSG_LOADED);
+    hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);
+    return true;
+}
+
+bool hybrid_dst_keep_stopped(void)
+{
+    return hybrid_dst.agreed && global_state_received() &&
+           !runstate_is_live(global_state_get_runstate());
+}
+
+void hybrid_dst_started(MigrationIncomingState *mis)
+{
+    HybridDst *h = &hybrid_dst;
+    bool running;
+
+    if (!h->agreed) {
+        return;
+    }
+    hybrid_dst_mark("started");
+    hybrid_point("dst-started");
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        running = runstate_is_running();
+        h->started = true;
+        h->running_said = running;
+    }
+    hybrid_dst_say_running(mis, running);
+    qemu_event_set(&h->started_event);
+}
+
+/* The stream or the load has failed; lock held */
+static void hybrid_dst_gone(void)
+{
+    switch (hybrid_dst.state) {
+    case HANDOFF_DST_LOADING:
+        /* From now on the main thread cannot say LOADED any more */
+        hybrid_dst_step(HANDOFF_EV_LOAD_FAILED);
+        break;
+    case HANDOFF_DST_AGREED:
+    case HANDOFF_DST_READY:
+        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+        break;
+    default:
+        break;
+    }
+}
+
+bool hybrid_dst_may_pause(bool running)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (!h->agreed) {
+        return running;
+    }
+    QEMU_LOCK_GUARD(&h->lock);
+    /*
+     * LOADED is said by the main thread, under this lock: either it is said
+     * by now and GRANT may come, or it never will be.  Upstream's state knows
+     * neither this nor an ABORT.
+     */
+    hybrid_dst_gone();
+    return h->state == HANDOFF_DST_LOADED || h->state == HANDOFF_DST_RUNNING ||
+           h->state == HANDOFF_DST_LOADED_PAUSED ||
+           h->state == HANDOFF_DST_RUNNING_PAUSED;
+}
+
+bool hybrid_dst_hears_out(void)
+{
+    HybridDst *h = &hybrid_dst;
+
+    QEMU_LOCK_GUARD(&h->lock);
+    if (!h->agreed || (h->state != HANDOFF_DST_READY &&
+                       h->state != HANDOFF_DST_LOADING &&
+                       h->state != HANDOFF_DST_LOADED)) {
+        return false;
+    }
+    h->channel_lost = true;
+    return true;
+}
+
+void hybrid_dst_paused(MigrationIncomingState *mis)
+{
+    if (hybrid_dst.agreed) {
+        hybrid_point("dst-paused");
+        hybrid_flow_recovers();
+        hybrid_alive_dst_stream_ended(false);
+        QEMU_LOCK_GUARD(&hybrid_dst.lock);
+        hybrid_dst.channel_lost = false;
+        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+    }
+}
+
+/* ---- phase 5 ---- */
+
+/* Whatever comes, the guest is not ours.  True if it never will be. */
+static bool hybrid_dst_lost(void)
+{
+    QEMU_LOCK_GUARD(&hybrid_dst.lock);
+    hybrid_dst_gone();
+    return hybrid_dst.state == HANDOFF_DST_GONE;
+}
+
+/*
+ * All is here, but until the source hears so the memory may have to be
+ * locked, which takes its time, and the main loop may be busy.  RUNNING, said
+ * again, is a sign of life that every source knows.
+ */
+static void *hybrid_dst_ending(void *opaque)
+{
+    HybridDst *h = &hybrid_dst;
+
+    while (qemu_sem_timedwait(&h->ending_done, HYBRID_ENDING_MS)) {
+        bool running;
+
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            running = h->running_said;
+        }
+        hybrid_dst_say_running(opaque, running);
+    }
+    return NULL;
+}
+
+static void hybrid_dst_ending_join(void)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (h->ending_runs) {
+        qemu_sem_post(&h->ending_done);
+        qemu_thread_join(&h->ending);
+        h->ending_runs = false;
+    }
+}
+
+void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
+{
+    HybridDst *h = &hybrid_dst;
+
+    if (!h->agreed) {
+        return;
+    }
+    hybrid_point("dst-stream-ended");
+    if (load_res >= 0) {
+        /* The source ends the stream only after it has said GRANT */
+        qemu_event_wait(&h->started_event);
+        h->ending_runs = true;
+        qemu_thread_create(&h->ending, "mig/dst/ending", hybrid_dst_ending,
+                           mis, QEMU_THREAD_JOINABLE);
+    } else if (hybrid_dst_lost()) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            g_clear_pointer(&h->ledger, hybrid_ledger_close);
+        }
+    }
+}
+
+void hybrid_dst_finish(MigrationIncomingState *mis)
+{
+    HybridDst *h = &hybrid_dst;
+    HybridMessage m;
+
+    hybrid_dst_ending_join();
+    hybrid_alive_dst_end();
+    if (!h->agreed) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->state == HANDOFF_DST_RUNNING) {
+            hybrid_dst_step(HANDOFF_EV_STREAM_END);
+        }
+    }
+    hybrid_dst_lost();          /* if the package could not be loaded */
+    if (h->state == HANDOFF_DST_DONE && mis->to_src_file) {
+        m = hybrid_msg_new(HYBRID_MSG_STATS);
+        hybrid_msg_put_be64(&m, stat64_get(&h->received));
+        hybrid_faults_report(&m);
+        hybrid_dst_send(mis, HYBRID_MSG_STATS, &m);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        g_clear_pointer(&h->ledger, hybrid_ledger_close);
+    }
+    hybrid_dst_discards_end();
+    hybrid_load_cleanup();
+}
+
+void hybrid_dst_forget(void)
+{
+    QEMU_LOCK_GUARD(&hybrid_dst.lock);
+    /* Not while it goes on, or is paused: the command will be refused */
+    if (hybrid_dst.state == HANDOFF_DST_DONE ||
+        hybrid_dst.state == HANDOFF_DST_GONE) {
+        hybrid_dst.agreed = false;
+    }
+}

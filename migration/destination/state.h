@@ -1,0 +1,49 @@
+/*
+ * Hybrid live migration, destination: what its files share.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_DST_H
+#define QEMU_MIGRATION_HYBRID_DST_H
+
+#include "migration/hybrid/source/state.h"
+
+typedef struct HybridDst {
+    /*
+     * For state, start, running_said and what says so below.  Taken inside of
+     * rp_mutex, by a thread whose message could not be sent: so it is never
+     * held while one is.
+     */
+    QemuMutex lock;
+    HandoffDstState state;
+    bool agreed;
+    bool plain;                 /* what came first was no hello */
+    bool channel_lost;          /* and not broken yet; under lock */
+    uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
+    uint64_t id;                /* of the migration, from SETTINGS */
+    int64_t package_us;         /* the package has come; for the trace */
+    int64_t loaded_us;          /* LOADED is sent */
+    int64_t grant_us;           /* the GRANT that counts has come */
+    bool started;               /* @start has run */
+    int64_t running_us;         /* the vCPUs started first, -1: they did not */
+    bool running_said;          /* RUNNING with vCPUs running was sent */
+    QEMUBHFunc *start;
+    QemuEvent started_event;
+    QemuThread ending;          /* says RUNNING until all is cleaned up */
+    QemuSemaphore ending_done;
+    bool ending_runs;
+    HybridHostAnswer memory;
+    char *refusal;
+    char *unfit;                /* what is wrong with the stream's header */
+    HybridLedger *ledger;       /* under lock */
+    uint64_t ledger_base;       /* our memory, once all has come */
+    Stat64 received;            /* target pages */
+} HybridDst;
+
+extern HybridDst hybrid_dst;
+
+/* One step of the destination's handoff, traced; hybrid_dst.lock held */
+bool hybrid_dst_step(HandoffEvent event);
+
+#endif

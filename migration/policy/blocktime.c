@@ -1,0 +1,142 @@
+/*
+ * Hybrid live migration: how long vCPUs wait for missing pages.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "../osdep.h"
+#include "blocktime.h"
+
+typedef struct Vcpu {
+    bool waits;
+    bool counted;       /* the stall's time is in blocked_us already */
+    uint64_t addr;
+    int64_t since_us;
+    uint64_t blocked_us;
+} Vcpu;
+
+struct HybridBlocktime {
+    unsigned nvcpus;
+    unsigned waiting;
+    uint64_t stalls;
+    uint64_t longest_us;
+    uint64_t buckets[HYBRID_BLOCKTIME_BUCKETS];
+    Vcpu vcpus[];
+};
+
+HybridBlocktime *hybrid_blocktime_new(unsigned nvcpus)
+{
+    HybridBlocktime *bt;
+
+    bt = g_malloc0(sizeof(*bt) + nvcpus * sizeof(bt->vcpus[0]));
+    bt->nvcpus = nvcpus;
+    return bt;
+}
+
+void hybrid_blocktime_free(HybridBlocktime *bt)
+{
+    g_free(bt);
+}
+
+static unsigned bucket_of(uint64_t us)
+{
+    unsigned n = 0;
+
+    while (us > 1 && n < HYBRID_BLOCKTIME_BUCKETS - 1) {
+        us >>= 1;
+        n++;
+    }
+    return n;
+}
+
+static void end_stall(HybridBlocktime *bt, Vcpu *v, int64_t now_us)
+{
+    uint64_t us = now_us > v->since_us
+                  ? (uint64_t)now_us - (uint64_t)v->since_us : 0;
+
+    if (v->counted) {
+        return;
+    }
+    v->counted = true;
+    v->blocked_us += us;
+    bt->stalls++;
+    bt->longest_us = MAX(bt->longest_us, us);
+    bt->buckets[bucket_of(us)]++;
+}
+
+bool hybrid_blocktime_begin(HybridBlocktime *bt, int vcpu, uint64_t addr,
+                            int64_t now_us, bool already_received)
+{
+    bool more;
+    Vcpu *v;
+
+    if ((unsigned)vcpu >= bt->nvcpus) {
+        return false;           /* so is a negative one */
+    }
+    v = &bt->vcpus[vcpu];
+    if (v->waits && v->addr == addr && !v->counted) {
+        return false;           /* placed() is on its way if it has come */
+    }
+    if (v->waits) {
+        end_stall(bt, v, now_us);
+    }
+    if (already_received) {
+        /* If it waits, for another page, placed() still has to return it */
+        return false;
+    }
+    more = !v->waits;
+    v->waits = true;
+    v->counted = false;
+    v->addr = addr;
+    v->since_us = now_us;
+    bt->waiting += more;
+    return more;
+}
+
+unsigned hybrid_blocktime_placed(HybridBlocktime *bt, uint64_t addr,
+                                 uint64_t size, int64_t now_us)
+{
+    unsigned woken = 0;
+
+    for (unsigned i = 0; bt->waiting && i < bt->nvcpus; i++) {
+        Vcpu *v = &bt->vcpus[i];
+
+        if (v->waits && v->addr - addr < size) {
+            end_stall(bt, v, now_us);
+            v->waits = false;
+            bt->waiting--;
+            woken++;
+        }
+    }
+    return woken;
+}
+
+unsigned hybrid_blocktime_vcpus(const HybridBlocktime *bt)
+{
+    return bt->nvcpus;
+}
+
+unsigned hybrid_blocktime_waiting(const HybridBlocktime *bt)
+{
+    return bt->waiting;
+}
+
+uint64_t hybrid_blocktime_vcpu_us(const HybridBlocktime *bt, unsigned vcpu)
+{
+    return vcpu < bt->nvcpus ? bt->vcpus[vcpu].blocked_us : 0;
+}
+
+uint64_t hybrid_blocktime_stalls(const HybridBlocktime *bt)
+{
+    return bt->stalls;
+}
+
+uint64_t hybrid_blocktime_longest_us(const HybridBlocktime *bt)
+{
+    return bt->longest_us;
+}
+
+uint64_t hybrid_blocktime_bucket(const HybridBlocktime *bt, unsigned bucket)
+{
+    return bucket < HYBRID_BLOCKTIME_BUCKETS ? bt->buckets[bucket] : 0;
+}

@@ -1,0 +1,120 @@
+/*
+ * Hybrid live migration, source: memory that a destination reads while it
+ * loads devices.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A page that is missing when a device is loaded is requested, and LOADED
+ * waits for it, while no vCPU runs anywhere: a round trip at least for each.
+ * So a device that knows what it will read says so when it is saved, and
+ * these pages go ahead of the package.
+ *
+ * The devices are saved and the pages are sent in the same thread.
+ */
+
+#include "migration/hybrid/source/state.h"
+#include "qemu/bitops.h"
+#include "qemu/rcu.h"
+#include "exec/address-spaces.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "hw/virtio/virtio.h"
+#include "standard-headers/linux/virtio_ring.h"
+#include "migration/migration.h"
+#include "migration/qemu-file.h"
+#include "migration/savevm.h"
+#include "migration/hybrid/trace.h"
+
+typedef struct HybridDevicePage {
+    RAMBlock *rb;
+    unsigned long page;         /* first of a host page */
+} HybridDevicePage;
+
+static struct {
+    GArray *pages;              /* of HybridDevicePage; NULL: none */
+    guint next;                 /* that is looked at */
+} devices;
+
+void hybrid_devices_reset(void)
+{
+    g_clear_pointer(&devices.pages, g_array_unref);
+    devices.next = 0;
+}
+
+static void hybrid_devices_add(hwaddr addr)
+{
+    HybridDevicePage page;
+    MemoryRegion *mr;
+    hwaddr offset, len = 1;
+
+    mr = address_space_translate(&address_space_memory, addr, &offset, &len,
+                                 false, MEMTXATTRS_UNSPECIFIED);
+    if (!memory_region_is_ram(mr) || !mr->ram_block->bmap) {
+        return;
+    }
+    page.rb = mr->ram_block;
+    page.page = QEMU_ALIGN_DOWN(offset, qemu_ram_pagesize(page.rb)) >>
+                qemu_target_page_bits();
+    if (!devices.pages) {
+        devices.pages = g_array_new(false, false, sizeof(page));
+    }
+    g_array_append_val(devices.pages, page);
+}
+
+void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used)
+{
+    if (!hybrid_src_agreed() || hybrid_src.completing || !avail || !used ||
+        !hybrid_src_still_stopped()) {
+        return;
+    }
+    /* Of a packed ring nothing is read, only mapped */
+    if (virtio_vdev_has_feature(vdev, VIRTIO_F_RING_PACKED)) {
+        return;
+    }
+    /*
+     * Behind an IOMMU: it is saved already, and a translation that fails
+     * would change it.
+     */
+    if (vdev->dma_as != &address_space_memory) {
+        return;
+    }
+    RCU_READ_LOCK_GUARD();
+    hybrid_devices_add(avail + offsetof(struct vring_avail, idx));
+    hybrid_devices_add(used + offsetof(struct vring_used, idx));
+}
+
+bool hybrid_devices_pick(RAMBlock **block, unsigned long *page)
+{
+    while (devices.pages && devices.next < devices.pages->len) {
+        HybridDevicePage *p = &g_array_index(devices.pages, HybridDevicePage,
+                                             devices.next++);
+        unsigned long end = p->page + (qemu_ram_pagesize(p->rb) >>
+                                       qemu_target_page_bits());
+
+        if (find_next_bit(p->rb->bmap, end, p->page) < end) {
+            *block = p->rb;
+            *page = p->page;
+            return true;
+        }
+    }
+    return false;
+}
+
+void hybrid_devices_send(MigrationState *s)
+{
+    uint64_t before = stat64_get(&hybrid_src.pages_total);
+    guint known = devices.pages ? devices.pages->len : 0;
+
+    while (devices.next < known && hybrid_src_still_stopped() &&
+           !qemu_file_get_error(s->to_dst_file)) {
+        guint next = devices.next;
+
+        qemu_savevm_state_iterate(s->to_dst_file, true);
+        if (devices.next == next) {
+            break;              /* no more may be sent now: on request */
+        }
+    }
+    trace_hybrid_devices(known, stat64_get(&hybrid_src.pages_total) - before);
+    hybrid_devices_reset();
+}

@@ -1,0 +1,399 @@
+/*
+ * Hybrid live migration, source: the bulk that is in flight on the main
+ * channel (policy: policy/flow.h).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * All of it runs in the migration thread, but for hybrid_flow_kick(),
+ * hybrid_flow_peer_read() and, at the destination, hybrid_flow_placed() and
+ * hybrid_flow_has_read().
+ */
+
+#include "migration/hybrid/source/state.h"
+#include "qemu/event_notifier.h"
+#include "exec/target_page.h"
+#include "io/channel-socket.h"
+#include "io/channel-tls.h"
+#include "migration/migration.h"
+#include "migration/migration-stats.h"
+#include "migration/qemu-file.h"
+#include "migration/ram.h"
+#include "migration/hybrid/trace.h"
+#include "migration/hybrid/policy/flow.h"
+#include "migration/hybrid/common/tcp.h"
+
+/*
+ * A socket that holds no more than this, or than what a round trip takes to
+ * keep the link busy, does not delay the package
+ */
+#define HYBRID_FLOW_DRAINED (4 * 4096)
+#define HYBRID_FLOW_DRAIN_STEP_US 1000
+/* The drain ends when nothing moves: what hangs is not drain's to mend */
+#define HYBRID_FLOW_DRAIN_PATIENCE_US 500000
+
+/*
+ * Before the stop, what relays hold has to arrive as well.  Where a round trip
+ * takes no longer than this it is waited for, for so long.
+ */
+#define HYBRID_FLOW_SHORT_US 5000
+#define HYBRID_FLOW_ARRIVE_US 10000000
+/* The number of that round trip's probe, see hybrid_src_probe_rtt() */
+#define HYBRID_PROBE_DRAINED 0xf1
+
+/* With neither socket nor peer to say anything: how much goes unlooked */
+#define HYBRID_FLOW_LOOK (1024 * 1024)
+
+/* Until the peer has read more: a kick ends it */
+#define HYBRID_FLOW_PEER_US 10000
+
+/* With nothing to push: how soon a new push policy is noticed */
+#define HYBRID_FLOW_IDLE_US 50000
+
+static struct {
+    HybridFlow policy;
+    QEMUFile *file;             /* that the policy knows; NULL: none */
+    int fd;                     /* of its socket, or -1 */
+    bool control;               /* by what the socket says */
+    HybridPeer peer;
+    bool again;                 /* a connection that was recovered */
+    Stat64 peer_read;           /* bytes, as PLACED says; 0: not yet */
+    uint32_t peer_step;         /* atomic */
+    uint64_t base;              /* what had been read when the policy began */
+    bool awaits_peer;           /* atomic: sleeps until PLACED comes */
+    uint64_t stop_at;           /* sent bytes up to which nobody need look */
+    int64_t wait_until_us;      /* no room before that; 0: not known */
+    int64_t traced_us;
+
+    EventNotifier kick;
+    bool kick_ready;
+    bool sleeping;              /* atomic */
+} flow;
+
+int hybrid_flow_socket(QEMUFile *f)
+{
+    QIOChannel *ioc = qemu_file_get_ioc(f);
+
+    if (object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_TLS)) {
+        ioc = QIO_CHANNEL_TLS(ioc)->master;
+    }
+    if (!object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_SOCKET)) {
+        return -1;
+    }
+    return QIO_CHANNEL_SOCKET(ioc)->fd;
+}
+
+uint64_t hybrid_flow_queued(void)
+{
+    HybridTcp sock;
+    int fd = hybrid_flow_socket(migrate_get_current()->to_dst_file);
+
+    return hybrid_tcp_ask(fd, &sock) ? sock.queued : 0;
+}
+
+void hybrid_flow_reset(bool again)
+{
+    flow.file = NULL;
+    flow.again = again;
+    stat64_set(&flow.peer_read, 0);
+    qatomic_set(&flow.peer_step, 0);
+    if (!flow.kick_ready) {
+        flow.kick_ready = !event_notifier_init(&flow.kick, false);
+    }
+}
+
+/* Begin with a connection that is new: the first, or after a recovery */
+static void hybrid_flow_know(QEMUFile *f)
+{
+    HybridTcp s;
+    double bandwidth = hybrid_rounds_bandwidth(&hybrid_src.rounds);
+
+    if (f == flow.file) {
+        return;
+    }
+    flow.file = f;
+    flow.stop_at = 0;
+    flow.wait_until_us = 0;
+    flow.traced_us = 0;
+    flow.fd = hybrid_flow_socket(f);
+    /*
+     * Without acknowledgements to count there is nothing to be controlled: a
+     * UNIX socket does not say what lies behind it.
+     */
+    flow.control = hybrid_tcp_ask(flow.fd, &s) && s.delivered;
+    hybrid_flow_init(&flow.policy, qemu_target_page_size(), bandwidth);
+    /* On the first connection the handoff shows that all has been read */
+    flow.base = qemu_file_stream_bytes(f);
+    hybrid_peer_init(&flow.peer, qemu_target_page_size(), bandwidth,
+                     flow.again ? -1 : hybrid_src.peer_rtt_us);
+}
+
+static void hybrid_flow_trace(int64_t now_us, uint64_t queued)
+{
+    if (now_us - flow.traced_us >= 100000) {
+        flow.traced_us = now_us;
+        trace_hybrid_flow("push", flow.policy.bandwidth, flow.policy.rtt_us,
+                          hybrid_flow_limit(&flow.policy), queued);
+    }
+}
+
+static void hybrid_flow_trace_peer(int64_t now_us)
+{
+    const HybridPeer *p = &flow.peer;
+
+    if (now_us - flow.traced_us >= 100000) {
+        flow.traced_us = now_us;
+        trace_hybrid_flow("peer", p->bandwidth, p->rtt_us,
+                          hybrid_peer_limit(p), p->sent - p->read);
+    }
+}
+
+/* What the socket says: how much may be handed over now, 0: wait */
+static uint64_t hybrid_flow_socket_room(QEMUFile *f, uint64_t put,
+                                        int64_t now_us)
+{
+    HybridTcp sock;
+    uint64_t written, room;
+
+    if (!flow.control || !hybrid_tcp_ask(flow.fd, &sock)) {
+        return UINT64_MAX;
+    }
+    /* What is still in QEMU's own buffer goes out with what comes next */
+    written = stat64_get(&mig_stats.qemu_file_transferred);
+    sock.queued += put - MIN(put, written);
+    hybrid_flow_sample(&flow.policy, now_us, sock.delivered, sock.queued,
+                       sock.rtt_us);
+    hybrid_flow_trace(now_us, sock.queued);
+    room = hybrid_flow_budget(&flow.policy, sock.queued);
+    if (!room) {
+        flow.wait_until_us = now_us + hybrid_flow_wait_us(&flow.policy,
+                                                          sock.queued);
+    }
+    return room;
+}
+
+/* The same, by what the peer has read */
+static uint64_t hybrid_flow_peer_room(QEMUFile *f, int64_t now_us)
+{
+    uint64_t read, room;
+
+    if (!(hybrid_src.flags & HYBRID_FLAG_PLACED)) {
+        return UINT64_MAX;
+    }
+    /* Before it is looked at: PLACED that comes now ends the sleep */
+    qatomic_set(&flow.awaits_peer, true);
+    smp_mb();                   /* pairs with hybrid_flow_peer_read() */
+    read = MAX(stat64_get(&flow.peer_read), flow.base);
+    hybrid_peer_sample(&flow.peer, now_us, qemu_file_stream_bytes(f), read);
+    room = hybrid_peer_budget(&flow.peer, qatomic_read(&flow.peer_step));
+    if (room) {
+        qatomic_set(&flow.awaits_peer, false);
+    } else {
+        flow.wait_until_us = now_us + HYBRID_FLOW_PEER_US;
+    }
+    if (!flow.control) {
+        hybrid_flow_trace_peer(now_us);
+    }
+    return room;
+}
+
+bool hybrid_flow_full(QEMUFile *f)
+{
+    MigrationState *s = migrate_get_current();
+    uint64_t put, room;
+    int64_t now_us;
+
+    if (!hybrid_src.active || hybrid_src.observe ||
+        s->state != MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+        return false;
+    }
+    hybrid_flow_know(f);
+    put = qemu_file_transferred(f);
+    if (put < flow.stop_at) {
+        return false;
+    }
+    now_us = hybrid_now_us();
+    flow.wait_until_us = 0;
+    qatomic_set(&flow.awaits_peer, false);
+    room = hybrid_flow_socket_room(f, put, now_us);
+    if (room) {
+        room = MIN(room, hybrid_flow_peer_room(f, now_us));
+    }
+    flow.stop_at = room == UINT64_MAX ? put + HYBRID_FLOW_LOOK : put + room;
+    return !room;
+}
+
+void hybrid_flow_peer_read(HybridMessage *m)
+{
+    uint64_t read = hybrid_msg_get_be64(m);
+
+    qatomic_set(&flow.peer_step, MIN(hybrid_msg_get_be32(m),
+                                     HYBRID_READER_STEP_MAX));
+    stat64_set(&flow.peer_read, read);
+    smp_mb();                   /* said; then look who is about to wait */
+    if (qatomic_read(&flow.awaits_peer) && flow.kick_ready) {
+        event_notifier_set(&flow.kick);
+    }
+}
+
+/* Until the connection breaks, a page is requested, or time is up */
+static void hybrid_flow_sleep(QEMUFile *f, int64_t us)
+{
+    GPollFD fds[] = {
+        { .fd = event_notifier_get_fd(&flow.kick), .events = G_IO_IN },
+        { .fd = flow.fd, .events = 0 },
+    };
+
+    if (!flow.kick_ready) {
+        g_usleep(MIN(us, 1000));
+        return;
+    }
+    qatomic_set(&flow.sleeping, true);
+    smp_mb();                   /* pairs with hybrid_flow_kick() */
+    if (!ram_postcopy_requests_pending() &&
+        qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0) {
+        if (fds[1].revents) {
+            /* Nothing may be sent that would run into it */
+            qemu_file_set_error(f, -EIO);
+        }
+        event_notifier_test_and_clear(&flow.kick);
+    }
+    qatomic_set(&flow.sleeping, false);
+}
+
+void hybrid_flow_wait(QEMUFile *f)
+{
+    while (!qemu_file_get_error(f) && !ram_postcopy_requests_pending()) {
+        int64_t left_us = flow.wait_until_us - hybrid_now_us();
+
+        if (hybrid_push_idle()) {
+            hybrid_flow_know(f);
+            hybrid_flow_sleep(f, HYBRID_FLOW_IDLE_US);
+        } else if (flow.wait_until_us && left_us > 0) {
+            hybrid_flow_sleep(f, left_us);
+            flow.wait_until_us = 0;
+        } else if (!hybrid_flow_full(f)) {
+            break;
+        }
+    }
+}
+
+void hybrid_flow_kick(void)
+{
+    smp_mb();                   /* the request is queued; then look */
+    if (qatomic_read(&flow.sleeping)) {
+        event_notifier_set(&flow.kick);
+    }
+}
+
+void hybrid_flow_drain(MigrationState *s)
+{
+    QEMUFile *f = s->to_dst_file;
+    double bandwidth = hybrid_rounds_bandwidth(&hybrid_src.rounds);
+    int64_t moved_us = hybrid_now_us();
+    uint64_t least, drained;
+    HybridTcp sock;
+    int fd = hybrid_flow_socket(f);
+
+    if (qemu_fflush(f) || !hybrid_tcp_ask(fd, &sock)) {
+        return;
+    }
+    drained = MAX(HYBRID_FLOW_DRAINED, bandwidth * sock.rtt_us / 1000000);
+    trace_hybrid_flow("drain", bandwidth, sock.rtt_us, drained, sock.queued);
+    least = sock.queued;
+    while (sock.queued > drained && !qemu_file_get_error(f) &&
+           hybrid_now_us() - moved_us < HYBRID_FLOW_DRAIN_PATIENCE_US) {
+        g_usleep(HYBRID_FLOW_DRAIN_STEP_US);
+        if (!hybrid_tcp_ask(fd, &sock)) {
+            break;
+        }
+        if (sock.queued < least) {
+            least = sock.queued;
+            moved_us = hybrid_now_us();
+        }
+    }
+    trace_hybrid_flow("drained", bandwidth, sock.rtt_us, drained, sock.queued);
+    if (!qemu_file_get_error(f) && hybrid_src.peer_rtt_us >= 0 &&
+        (hybrid_src.peer_rtt_us <= HYBRID_FLOW_SHORT_US || !sock.delivered)) {
+        hybrid_src_probe_rtt(s, HYBRID_PROBE_DRAINED, HYBRID_FLOW_ARRIVE_US);
+        trace_hybrid_flow("arrived", bandwidth, hybrid_src.peer_rtt_us, 0, 0);
+    }
+}
+
+/* ---- destination ---- */
+
+static bool reader_is_new = true;
+
+void hybrid_flow_recovers(void)
+{
+    reader_is_new = true;
+}
+
+void hybrid_flow_has_read(QEMUFile *f, uint64_t bytes)
+{
+    static HybridReader reader;
+    static QEMUFile *file;
+    uint64_t page_size = qemu_target_page_size();
+    HybridMessage m;
+
+    if (!hybrid_dst_took(HYBRID_FLAG_PLACED)) {
+        return;
+    }
+    /*
+     * Another connection; its file may lie where the last one's did.  What
+     * was said last may not have arrived, and the source waits for a step.
+     */
+    if (reader_is_new || f != file || bytes < reader.said) {
+        reader_is_new = false;
+        hybrid_reader_init(&reader, page_size);
+        file = f;
+    }
+    if (!hybrid_reader_due(&reader, bytes)) {
+        return;
+    }
+    hybrid_reader_say(&reader, hybrid_now_us(), bytes, page_size);
+    m = hybrid_msg_new(HYBRID_MSG_PLACED);
+    hybrid_msg_put_be64(&m, bytes);
+    hybrid_msg_put_be32(&m, reader.step);
+    migrate_send_rp_hybrid(migration_incoming_get_current(), m.bytes->data,
+                           m.bytes->len);
+    hybrid_msg_free(&m);
+}
+
+/* How many pages are placed before the clock is looked at */
+#define HYBRID_FLOW_PLACED_STEP 16
+
+void hybrid_flow_placed(uint64_t pages)
+{
+    static HybridWindow window;
+    static uint64_t placed;
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    HybridTcp sock;
+    uint64_t before;
+    int64_t now_us;
+    uint32_t bytes;
+    int fd;
+
+    if (!qemu_thread_is_self(&mis->listen_thread) || !mis->from_src_file) {
+        return;
+    }
+    before = placed;
+    placed += pages;
+    if (before / HYBRID_FLOW_PLACED_STEP == placed / HYBRID_FLOW_PLACED_STEP) {
+        return;
+    }
+    now_us = hybrid_now_us();
+    if (!hybrid_window_due(&window, now_us)) {
+        return;
+    }
+    fd = hybrid_flow_socket(mis->from_src_file);
+    if (!hybrid_tcp_ask(fd, &sock) || !sock.delivered) {
+        return;
+    }
+    bytes = hybrid_window_update(&window, now_us,
+                                 placed * qemu_target_page_size(),
+                                 sock.rtt_us);
+    if (bytes) {
+        hybrid_tcp_clamp(fd, bytes);
+        trace_hybrid_flow("window", 0, sock.rtt_us, bytes, 0);
+    }
+}

@@ -1,0 +1,230 @@
+/*
+ * Hybrid live migration, source: what is pushed next in post-copy (policy:
+ * policy/push.h).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The migration thread picks with ram.c's bitmap_mutex held; the return path
+ * thread brings the faults without it.  push.lock nests inside that mutex and
+ * inside hybrid_src.lock; nothing but RCU is taken inside push.lock.
+ * The policy reads the bitmaps only to pick (then no other thread changes
+ * them) and to see whether a requested page was sent: that may be seen a
+ * moment too early or too late and only counts.
+ */
+
+#include "migration/hybrid/source/state.h"
+#include "qemu/rcu.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "hw/boards.h"
+#include "migration/migration.h"
+#include "migration/ram.h"
+#include "migration/hybrid/trace.h"
+#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/common/params.h"
+#include "migration/hybrid/policy/push.h"
+
+/* The least time in which a destination loads the state of devices */
+#define HYBRID_PUSH_LOAD_US   3000
+#define HYBRID_PUSH_EARLY_MAX 1024
+
+static struct {
+    QemuMutex lock;
+    HybridPush *policy;         /* from the first fault or pick on */
+    GArray *blocks;             /* of RAMBlock *, in the policy's order */
+    uint32_t vcpu;              /* that waits for what is requested next */
+} push;
+
+static void __attribute__((__constructor__)) hybrid_push_construct(void)
+{
+    qemu_mutex_init(&push.lock);
+}
+
+void hybrid_push_reset(void)
+{
+    QEMU_LOCK_GUARD(&push.lock);
+    g_clear_pointer(&push.policy, hybrid_push_free);
+    g_clear_pointer(&push.blocks, g_array_unref);
+    push.vcpu = HYBRID_NO_VCPU;
+}
+
+static int hybrid_push_add(RAMBlock *rb, void *opaque)
+{
+    if (rb->bmap) {
+        g_array_append_val(push.blocks, rb);
+    }
+    return 0;
+}
+
+/* Blocks can neither come nor go during a migration */
+static void hybrid_push_begin(void)
+{
+    g_autofree HybridPushBlock *blocks = NULL;
+
+    push.blocks = g_array_new(false, false, sizeof(RAMBlock *));
+    WITH_RCU_READ_LOCK_GUARD() {
+        foreach_not_ignored_block(hybrid_push_add, NULL);
+    }
+    blocks = g_new0(HybridPushBlock, push.blocks->len);
+    for (guint i = 0; i < push.blocks->len; i++) {
+        RAMBlock *rb = g_array_index(push.blocks, RAMBlock *, i);
+
+        blocks[i].dirty = rb->bmap;
+        blocks[i].pages = rb->used_length >> qemu_target_page_bits();
+        blocks[i].ratio = qemu_ram_pagesize(rb) >> qemu_target_page_bits();
+        if (rb->hybrid) {
+            blocks[i].heat = rb->hybrid->heat.chunk;
+            blocks[i].recent = rb->hybrid->recent;
+        }
+    }
+    push.policy = hybrid_push_new(blocks, push.blocks->len,
+                                  HYBRID_HOT_CHUNK,
+                                  hybrid_src.flags & HYBRID_FLAG_VCPU ?
+                                  MACHINE(qdev_get_machine())->smp.max_cpus :
+                                  0);
+}
+
+static bool hybrid_pushing(void)
+{
+    return hybrid_src.active && !hybrid_src.observe &&
+           migrate_get_current()->state == MIGRATION_STATUS_POSTCOPY_ACTIVE;
+}
+
+/*
+ * Ahead of the package: what the devices read.  Behind it, before GRANT: as
+ * much as the link carries until the destination has loaded the package and
+ * said so, as it has nothing else to carry then.
+ */
+static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t found, pages;
+    unsigned n;
+
+    if (hybrid_devices_pick(block, page)) {
+        return true;
+    }
+    QEMU_LOCK_GUARD(&push.lock);
+    if (!h->early_pages) {
+        return false;
+    }
+    if (!push.policy) {
+        hybrid_push_begin();
+    }
+    if (!hybrid_push_next_recent(push.policy, h->early_pages, &n, &found,
+                                 &pages)) {
+        h->early_pages = 0;
+        return false;
+    }
+    *block = g_array_index(push.blocks, RAMBlock *, n);
+    *page = found;
+    h->early_pages -= pages;
+    return true;
+}
+
+void hybrid_push_early_begin(void)
+{
+    HybridSrc *h = &hybrid_src;
+    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
+    int64_t us = HYBRID_PUSH_LOAD_US + 2 * MAX(0, hybrid_rtt_one_way(&h->rtt));
+
+    h->early_pages = 0;
+    if (migrate_hybrid_push_policy() == MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) {
+        h->early_pages = MIN(HYBRID_PUSH_EARLY_MAX, bandwidth * us / 1000000 /
+                                                    qemu_target_page_size());
+    }
+}
+
+bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
+{
+    uint64_t found;
+    unsigned n;
+
+    if (hybrid_src_requests_only()) {
+        return hybrid_push_pick_early(block, page);
+    }
+    if (!hybrid_pushing()) {
+        if (hybrid_src.active) {
+            hybrid_defer_pick(block, page);
+        }
+        return true;
+    }
+    switch (migrate_hybrid_push_policy()) {
+    case MIGRATION_HYBRID_PUSH_POLICY_ON_DEMAND:
+        return false;
+    case MIGRATION_HYBRID_PUSH_POLICY_LINEAR:
+        return true;
+    default:
+        break;
+    }
+    QEMU_LOCK_GUARD(&push.lock);
+    if (!push.policy) {
+        hybrid_push_begin();
+    }
+    if (hybrid_push_next(push.policy, &n, &found, hybrid_now_us())) {
+        *block = g_array_index(push.blocks, RAMBlock *, n);
+        *page = found;
+    }
+    return true;
+}
+
+void hybrid_push_fault(RAMBlock *rb, unsigned long page)
+{
+    hybrid_flow_kick();
+    if (!hybrid_src.active || hybrid_src.observe) {
+        return;
+    }
+    QEMU_LOCK_GUARD(&push.lock);
+    if (!push.policy) {
+        hybrid_push_begin();
+    }
+    trace_hybrid_push_fault(push.vcpu, rb->idstr, page);
+    for (guint i = 0; i < push.blocks->len; i++) {
+        if (g_array_index(push.blocks, RAMBlock *, i) == rb) {
+            hybrid_push_note_fault(push.policy, push.vcpu, i, page,
+                                   hybrid_now_us());
+            break;
+        }
+    }
+}
+
+void hybrid_push_vcpu(uint32_t index)
+{
+    QEMU_LOCK_GUARD(&push.lock);
+    push.vcpu = index;
+}
+
+bool hybrid_push_idle(void)
+{
+    return hybrid_pushing() && ram_bytes_remaining() &&
+           migrate_hybrid_push_policy() ==
+           MIGRATION_HYBRID_PUSH_POLICY_ON_DEMAND;
+}
+
+MigrationHybridPush *hybrid_push_info(void)
+{
+    MigrationHybridPush *info;
+    HybridPushStats s;
+
+    QEMU_LOCK_GUARD(&push.lock);
+    if (!push.policy) {
+        return NULL;
+    }
+    hybrid_push_stats(push.policy, &s);
+    info = g_new0(MigrationHybridPush, 1);
+    info->policy = migrate_hybrid_push_policy();
+    info->remaining_pages = ram_bytes_remaining() / qemu_target_page_size();
+    info->faults = s.faults;
+    info->late = s.late;
+    info->hits = s.hits;
+    info->hit_ratio = s.hit_percent;
+    info->recent_pages = s.picked[HYBRID_PUSH_RECENT];
+    info->bubble_pages = s.picked[HYBRID_PUSH_BUBBLE];
+    info->heat_pages = s.picked[HYBRID_PUSH_HEAT];
+    info->rest_pages = s.picked[HYBRID_PUSH_REST];
+    info->pivots_begun = s.begun;
+    info->pivots_merged = s.merged;
+    info->pivots_retired = s.retired;
+    info->window = s.window;
+    return info;
+}

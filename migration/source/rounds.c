@@ -1,0 +1,381 @@
+/*
+ * Hybrid live migration, source: the rounds (phase 2).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Drives the policy (policy/rounds.h) from the migration thread: measures
+ * what happened in a round, and does what the policy says.
+ */
+
+#include "migration/hybrid/source/state.h"
+#include "exec/target_page.h"
+#include "hw/boards.h"
+#include "system/cpu-throttle.h"
+#include "migration/migration.h"
+#include "migration/migration-stats.h"
+#include "migration/options.h"
+#include "migration/ram.h"
+#include "migration/savevm.h"
+#include "migration/hybrid/trace.h"
+#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/common/params.h"
+#include "migration/hybrid/common/point.h"
+
+/* How often to look whether a device still holds the switch back */
+#define HYBRID_HELD_MS 100
+
+static void hybrid_src_begin_round(int64_t now_us)
+{
+    HybridSrc *h = &hybrid_src;
+
+    h->round++;
+    h->round_start_us = now_us;
+    h->round_start_bytes = migration_transferred_bytes();
+    h->round_start_pages = stat64_get(&h->pages_total);
+    h->round_start_zero = stat64_get(&mig_stats.zero_pages);
+    h->round_start_queued = hybrid_flow_queued();
+}
+
+static void hybrid_src_begin_rounds(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    HybridRoundsConfig config = {
+        .max_rounds = migrate_hybrid_max_rounds(),
+        .min_gain = migrate_hybrid_min_gain(),
+        .max_resend = migrate_hybrid_max_resend(),
+        .max_time_us = (uint64_t)migrate_hybrid_max_precopy_time() * 1000,
+        .max_bytes = migrate_hybrid_max_precopy_bytes(),
+        .downtime_limit_us = migrate_downtime_limit() * 1000,
+        .page_size = qemu_target_page_size(),
+    };
+
+    hybrid_rounds_init(&h->rounds, &config,
+                       ram_bytes_total() / qemu_target_page_size());
+    trace_hybrid_rounds_config(config.max_rounds, config.min_gain,
+                               config.max_resend,
+                               config.max_time_us, config.max_bytes,
+                               config.downtime_limit_us, config.page_size,
+                               h->rounds.total_pages);
+    h->rounds_start_us = hybrid_now_us();
+    h->rounds_start_bytes = migration_transferred_bytes();
+    hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
+    hybrid_src_begin_round(h->rounds_start_us);
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+    if (h->state == HANDOFF_SRC_PLAIN) {
+        /* The echo shows that the peer has got past ADVISE */
+        qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_ADVISED);
+    }
+}
+
+/* vCPU time taken away by auto-converge since the last call */
+static void hybrid_src_note_throttle(int64_t now_us)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->throttle_mark_us && cpu_throttle_active()) {
+        h->throttled_us += (now_us - h->throttle_mark_us) *
+                           MACHINE(qdev_get_machine())->smp.cpus *
+                           cpu_throttle_get_percentage() / 100;
+    }
+    h->throttle_mark_us = now_us;
+}
+
+/* What only the time before the sync that ends a round can tell */
+typedef struct HybridRoundEnd {
+    int64_t end_us;
+    uint64_t queued;            /* in the socket */
+    uint64_t unsent_pages;
+    uint64_t deferred_pages;
+    uint64_t pending_pages;
+    uint64_t pending_whole;     /* of whole host pages */
+    bool sampled;               /* the page bitmap is at work */
+} HybridRoundEnd;
+
+static bool hybrid_src_sample(bool now)
+{
+    uint64_t over_us, pages, whole;
+    bool sampled = hybrid_defer_sample(now, hybrid_src.round == 1, &over_us,
+                                       &pages, &whole);
+
+    if (sampled) {
+        hybrid_rounds_sample(&hybrid_src.rounds, over_us, pages, whole);
+    }
+    return sampled;
+}
+
+/* Unlike our own bounds it may be changed while the migration runs */
+static void hybrid_src_look_at_limit(HybridRounds *rounds)
+{
+    uint64_t limit_us = migrate_downtime_limit() * 1000;
+
+    if (limit_us != rounds->cfg.downtime_limit_us) {
+        hybrid_rounds_limit(rounds, limit_us);
+        trace_hybrid_rounds_limit(limit_us);
+    }
+}
+
+/*
+ * The round is over and RAM has been synced: fill the record, let the policy
+ * decide, and report.
+ */
+static HybridAction hybrid_src_end_round(HybridReason cut_reason,
+                                         const HybridRoundEnd *end)
+{
+    HybridSrc *h = &hybrid_src;
+    HybridRoundRecord r = {
+        .round = h->round,
+        .pages = stat64_get(&h->pages_total) - h->round_start_pages,
+        .zero_pages = stat64_get(&mig_stats.zero_pages) - h->round_start_zero,
+        .bytes = migration_transferred_bytes() - h->round_start_bytes,
+        .unsent_pages = end->unsent_pages,
+        .deferred_pages = end->deferred_pages,
+        .whole.remaining = hybrid_defer_whole(),
+        .whole.dirtied = end->pending_whole,
+        .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
+        .time_us = end->end_us - h->round_start_us,
+        .bandwidth = migrate_avail_switchover_bandwidth(),
+        .cut = cut_reason != HYBRID_REASON_NONE,
+        .cut_reason = cut_reason,
+    };
+
+    r.hot_pages = hybrid_defer_hot(&r.whole.hot);
+    if (!r.bandwidth) {
+        r.bandwidth = hybrid_rounds_link(&r, (int64_t)(end->queued -
+                                                       h->round_start_queued));
+    }
+    /*
+     * Without samples a page that was dirtied before it was sent cannot be
+     * told from one that was not: it counts in unsent only.
+     */
+    r.dirtied_pages = end->sampled ? end->pending_pages :
+                      r.remaining_pages - MIN(r.remaining_pages,
+                                              end->unsent_pages);
+    hybrid_src_look_at_limit(&h->rounds);
+    hybrid_rounds_end(&h->rounds, &r);
+    trace_hybrid_round(r.round, r.pages, r.bytes, r.remaining_pages,
+                       r.dirtied_pages, r.time_us, r.bandwidth,
+                       hybrid_action_str(r.action),
+                       hybrid_reason_str(r.reason));
+    trace_hybrid_round_more(r.round, r.zero_pages, r.unsent_pages,
+                            r.deferred_pages, r.hot_pages, r.all, r.cut,
+                            hybrid_reason_str(r.cut_reason));
+    if (r.whole.remaining != r.remaining_pages ||
+        r.whole.dirtied != r.dirtied_pages || r.whole.hot != r.hot_pages) {
+        trace_hybrid_round_whole(r.round, r.whole.remaining, r.whole.dirtied,
+                                 r.whole.hot);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        g_array_append_val(h->records, r);
+        /*
+         * Observe-only keeps the first decision.  Else it is carried out, or
+         * made anew if a device held the switch back meanwhile.
+         */
+        if (!h->observe || !h->decided) {
+            h->decided = r.action != HYBRID_ACTION_CONTINUE;
+            h->action = r.action;
+            h->end_reason = r.reason;
+        }
+    }
+    if (r.action == HYBRID_ACTION_CONTINUE && !r.all) {
+        hybrid_defer_hot_pages();
+    }
+    return r.action;
+}
+
+/*
+ * Has the round sent all that it is to send?  The deferred pages are counted
+ * only if the last piece of work has found nothing to be sent.
+ */
+static bool hybrid_src_scan_ended(void)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
+    uint64_t sent = stat64_get(&h->pages_total);
+    bool idle = sent == h->tick_pages;
+
+    h->tick_pages = sent;
+    return !remaining || (idle && remaining <= hybrid_defer_deferred());
+}
+
+/*
+ * The rounds are over, but a device holds the switch back (switchover-ack, or
+ * state that only pre-copy can carry): is it time to look at memory again?
+ * What the guest dirties meanwhile belongs to the round that then ends.
+ */
+static bool hybrid_src_held_back(MigrationState *s, bool can_switchover,
+                                 int64_t now_us, bool scan_ended)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t must_precopy, can_postcopy;
+
+    if (!h->held) {
+        return false;
+    }
+    qemu_savevm_state_pending_estimate(&must_precopy, &can_postcopy);
+    if (can_switchover && must_precopy <= s->threshold_size &&
+        now_us >= h->look_us) {
+        return false;
+    }
+    if (scan_ended) {
+        qemu_sem_timedwait(&s->rate_limit_sem, HYBRID_HELD_MS);
+    }
+    return true;
+}
+
+/* What decides between two pieces of work: nothing is sent meanwhile */
+static HybridTick hybrid_src_tick_decide(MigrationState *s,
+                                         bool can_switchover)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t must_precopy, can_postcopy;
+    HybridRoundEnd end;
+    int64_t now_us;
+    HybridReason cut;
+    HybridAction action;
+    bool scan_ended;
+
+    if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
+        if (h->active && s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+            hybrid_point("src-in-paging");
+        }
+        return HYBRID_TICK_NONE;
+    }
+    if (!h->round) {
+        hybrid_src_begin_rounds(s);
+    }
+    now_us = hybrid_now_us();
+    hybrid_src_note_throttle(now_us);
+    if (h->observe) {
+        return HYBRID_TICK_NONE;
+    }
+    hybrid_point("src-in-rounds");
+    if (h->rp_ended) {
+        /* What we send may arrive, but there is no handoff without answers */
+        migration_shutdown_channels(s);
+        return HYBRID_TICK_ITERATE;
+    }
+    hybrid_src_sample(false);
+
+    cut = hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
+                             migration_transferred_bytes() -
+                             h->rounds_start_bytes,
+                             qatomic_read(&s->start_postcopy));
+    if (!h->agreed && !runstate_is_live(runstate_get())) {
+        /*
+         * An unpatched destination runs after postcopy what stood still
+         * here; and nothing is dirtied, so the round ends as precopy.
+         */
+        cut = HYBRID_REASON_NONE;
+    }
+    scan_ended = hybrid_src_scan_ended();
+    if (hybrid_src_held_back(s, can_switchover, now_us, scan_ended)) {
+        return HYBRID_TICK_ITERATE;
+    }
+    if (scan_ended) {
+        cut = cut == HYBRID_REASON_REQUESTED ? cut : HYBRID_REASON_NONE;
+    } else if (cut == HYBRID_REASON_NONE || !can_switchover) {
+        return HYBRID_TICK_ITERATE;
+    }
+
+    end = (HybridRoundEnd) {
+        .end_us = now_us,
+        .queued = hybrid_flow_queued(),
+        .sampled = hybrid_src_sample(true),
+        .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
+    };
+    end.deferred_pages = hybrid_defer_deferred();
+    end.pending_pages = hybrid_defer_pending(&end.pending_whole);
+    end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
+    qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+    action = hybrid_src_end_round(cut, &end);
+    hybrid_point("src-round-ended");
+
+    /*
+     * State that only pre-copy can carry (devices) is not the policy's
+     * matter: as upstream, it has to fit the downtime before the switch.
+     */
+    h->held = action != HYBRID_ACTION_CONTINUE &&
+              (!can_switchover || must_precopy > s->threshold_size);
+    if (action == HYBRID_ACTION_CONTINUE || h->held) {
+        h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
+        hybrid_src_begin_round(hybrid_now_us());
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+        return HYBRID_TICK_ITERATE;
+    }
+    h->completing = action == HYBRID_ACTION_COMPLETE;
+    if (!h->completing && hybrid_defer_recent()) {
+        qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+        hybrid_defer_recent_choose();
+    }
+    return HYBRID_TICK_SWITCH;
+}
+
+HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
+{
+    HybridTick tick;
+
+    hybrid_src_idle_begin(s);
+    tick = hybrid_src_tick_decide(s, can_switchover);
+    hybrid_src_idle_end(s);
+    if (tick == HYBRID_TICK_SWITCH) {
+        if (!hybrid_src.completing) {
+            hybrid_discard_before_stop(s);
+        }
+        hybrid_flow_drain(s);
+        hybrid_point("src-before-stop");
+    }
+    return tick;
+}
+
+bool hybrid_src_drives_rounds(void)
+{
+    return hybrid_src.active && !hybrid_src.observe;
+}
+
+bool hybrid_src_needs_handoff(void)
+{
+    return hybrid_src.agreed || !hybrid_src.completing;
+}
+
+bool hybrid_src_may_complete(MigrationState *s)
+{
+    return hybrid_src.completing &&
+           s->state == (hybrid_src.agreed ? MIGRATION_STATUS_DEVICE :
+                                            MIGRATION_STATUS_ACTIVE);
+}
+
+void hybrid_src_observe(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active || !h->observe || !h->round ||
+        s->state != MIGRATION_STATUS_ACTIVE) {
+        return;
+    }
+    hybrid_src_end_round(HYBRID_REASON_NONE,
+                         &(HybridRoundEnd) { .end_us = hybrid_now_us() });
+    hybrid_src_begin_round(hybrid_now_us());
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+}
+
+/* ---- migrate-pause ---- */
+
+bool hybrid_src_may_pause(MigrationState *s)
+{
+    if (!hybrid_src.active || hybrid_src.observe) {
+        return false;
+    }
+    switch (s->state) {
+    case MIGRATION_STATUS_SETUP:
+    case MIGRATION_STATUS_WAIT_UNPLUG:
+    case MIGRATION_STATUS_ACTIVE:
+    case MIGRATION_STATUS_PRE_SWITCHOVER:
+    case MIGRATION_STATUS_DEVICE:
+        break;
+    default:
+        return false;
+    }
+    /* Without a connection there is migrate_cancel only */
+    QEMU_LOCK_GUARD(&s->qemu_file_lock);
+    return s->to_dst_file;
+}

@@ -1,0 +1,494 @@
+/*
+ * Hybrid live migration, source: the switch (phases 3 and 4).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one rule: before GRANT is sent the source may run the guest again at
+ * any time, afterwards never.  Cancel, time-out, a broken link and GRANT meet
+ * under hybrid_src.lock, and the transition table lets exactly one of them
+ * through.
+ */
+
+#include "migration/hybrid/source/state.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-migration.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "exec/memory.h"
+#include "system/kvm.h"
+#include "system/runstate.h"
+#include "migration/migration.h"
+#include "migration/migration-stats.h"
+#include "migration/options.h"
+#include "migration/qemu-file.h"
+#include "migration/ram.h"
+#include "migration/savevm.h"
+#include "migration/hybrid/trace.h"
+#include "migration/hybrid/common/params.h"
+#include "migration/hybrid/common/tcp.h"
+#include "migration/hybrid/common/point.h"
+
+/* ---- stop, package, LOADED, GRANT ---- */
+
+void hybrid_src_stopped(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active) {
+        return;
+    }
+    h->timed_out = false;
+    if (kvm_dirty_ring_enabled()) {
+        /*
+         * What KVM has written by itself (Arm: tables of the interrupt
+         * controller) is not in the ring, and only a last sync gets it; that
+         * of a switch to post-copy is none.
+         */
+        memory_global_dirty_log_sync(true);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->times.stop_us < 0) {
+            h->times.stop_us = hybrid_now_us();
+        }
+        if (h->agreed) {
+            hybrid_src_step(HANDOFF_EV_VM_STOPPED);
+            h->deciding = true;
+            /* The client's own pause (pre-switchover) comes on top */
+            if (!migrate_pause_before_switchover()) {
+                hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+            }
+        }
+    }
+    hybrid_set_phase(MIGRATION_HYBRID_PHASE_STATE_TRANSFER,
+                     h->end_reason == HYBRID_REASON_NONE ? NULL :
+                     hybrid_reason_str(h->end_reason));
+    hybrid_point("src-stopped");
+}
+
+static bool hybrid_src_stream_ok(MigrationState *s)
+{
+    return !hybrid_src.rp_ended && !qemu_file_get_error(s->to_dst_file);
+}
+
+bool hybrid_src_still_stopped(void)
+{
+    QEMU_LOCK_GUARD(&hybrid_src.lock);
+    return hybrid_src.state == HANDOFF_SRC_STOPPED;
+}
+
+int hybrid_src_complete_iterable(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    uint64_t must_precopy, can_postcopy;
+
+    if (!hybrid_src_agreed()) {
+        return qemu_savevm_state_complete_precopy_iterable(s->to_dst_file,
+                                                           true);
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+    }
+    if (h->completing) {
+        /*
+         * The guest and its devices stand still, so this is the last sync
+         * that finds much, and nothing needs the BQL while RAM is sent: the
+         * monitor stays usable, also for migrate_cancel.
+         */
+        bql_unlock();
+        migration_rate_set(RATE_LIMIT_DISABLED);
+        hybrid_src_idle_begin(s);
+        qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+        hybrid_src_idle_end(s);
+        while (ram_bytes_remaining() && hybrid_src_still_stopped() &&
+               hybrid_src_stream_ok(s)) {
+            qemu_savevm_state_iterate(s->to_dst_file, false);
+            hybrid_point("src-in-completion");
+        }
+        hybrid_src_idle_bql_lock(s);
+        if (!hybrid_src_still_stopped() || !hybrid_src_stream_ok(s)) {
+            return -ECANCELED;
+        }
+    }
+    return qemu_savevm_state_complete_precopy_iterable(s->to_dst_file,
+                                                       !h->completing);
+}
+
+/*
+ * Wait for LOADED and decide.  While the destination loads the devices it
+ * may touch guest memory that is not there: its requests are served.  Not
+ * more is pushed than will have left before: it would stand in GRANT's way.
+ */
+static bool hybrid_src_await_loaded(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    while (true) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            if (h->state != HANDOFF_SRC_PACKAGED) {
+                return false;   /* cancel or the time-out was first */
+            }
+            /* First: do not give the guest to a peer that is known lost */
+            if (!hybrid_src_stream_ok(s)) {
+                hybrid_src_step(HANDOFF_EV_LINK_LOST);
+                return false;
+            }
+            if (h->peer_loaded) {
+                return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
+            }
+            if (!ram_postcopy_requests_pending() && !h->early_pages) {
+                hybrid_src_wait(100);
+            }
+        }
+        if (ram_postcopy_requests_pending() || h->early_pages) {
+            uint32_t early = h->early_pages;
+
+            hybrid_src_idle_end(s);
+            qemu_savevm_state_iterate(s->to_dst_file, true);
+            hybrid_src_idle_begin(s);
+            if (h->early_pages == early) {
+                h->early_pages = 0;     /* max-postcopy-bandwidth */
+            }
+        }
+    }
+}
+
+static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
+{
+    HybridMessage m = hybrid_msg_new(kind);
+
+    if (kind == HYBRID_MSG_GRANT) {
+        hybrid_msg_put_be64(&m, hybrid_src.id);
+    }
+    trace_hybrid_message("src", hybrid_msg_str(kind));
+    hybrid_point_message("src-sends", hybrid_msg_str(kind));
+    hybrid_msg_send_to_dst(s->to_dst_file, &m);
+    hybrid_point_message("src-sent", hybrid_msg_str(kind));
+}
+
+static void hybrid_src_back_error(MigrationState *s, Error **errp)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->timed_out) {
+        hybrid_src_timeout_error(errp);
+    } else if (s->state == MIGRATION_STATUS_CANCELLING) {
+        error_setg(errp, "Migration was cancelled during the handoff");
+    } else {
+        error_setg(errp, "The connection to the destination was lost before "
+                   "the guest was handed off: the guest stays at the source");
+    }
+}
+
+/* Where the time of the stop went, in microseconds since it began */
+static void hybrid_src_trace_stop(void)
+{
+    HybridSrc *h = &hybrid_src;
+    const struct {
+        const char *step;
+        int64_t us;
+    } steps[] = {
+        { "synced", h->synced_us },
+        { "discarded", h->discarded_us },
+        { "saved", h->saved_us },
+        { "sent", h->times.package_us },
+        { "loaded", h->times.loaded_us },
+        { "granted", h->times.grant_us },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        if (steps[i].us >= 0) {
+            trace_hybrid_stop("src", steps[i].step,
+                              steps[i].us - h->times.stop_us);
+        }
+    }
+}
+
+int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
+                       Error **errp)
+{
+    HybridSrc *h = &hybrid_src;
+    bool granted, send;
+
+    h->saved_us = hybrid_now_us();
+    bql_unlock();
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+    }
+    h->requests_only = true;
+    hybrid_point("src-saved");
+    hybrid_devices_send(s);
+    hybrid_push_early_begin();
+    /* Before it is sent: a LOADED that comes earlier is none, see the gate */
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        send = hybrid_src_step(HANDOFF_EV_PACKAGE_SENT);
+    }
+    if (send && !qemu_savevm_send_packaged(s->to_dst_file, package->data,
+                                           package->usage)) {
+        qemu_fflush(s->to_dst_file);
+    }
+    h->times.package_us = hybrid_now_us();
+    hybrid_point("src-sent-package");
+    hybrid_src_idle_begin(s);
+    granted = hybrid_src_await_loaded(s);
+    hybrid_src_idle_end(s);
+    h->requests_only = false;
+    h->early_pages = 0;
+
+    if (granted) {
+        /* Before GRANT: RUNNING, which it brings, begins the next phase */
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_RESUME, NULL);
+        /* From here on a failure to send is no reason to go back */
+        h->times.grant_us = hybrid_now_us();
+        hybrid_src_send(s, HYBRID_MSG_GRANT);
+        hybrid_src_trace_stop();
+    } else {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
+        }
+        hybrid_src_send(s, HYBRID_MSG_ABORT);
+        if (hybrid_src_hear_out(s)) {
+            WITH_QEMU_LOCK_GUARD(&s->error_mutex) {
+                *errp = error_copy(s->error);
+            }
+        } else {
+            hybrid_src_back_error(s, errp);
+        }
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->deciding = false;
+        qemu_cond_broadcast(&h->cond);
+    }
+    hybrid_src_disarm();
+    hybrid_src_idle_bql_lock(s);
+    return granted ? 0 : -1;
+}
+
+void hybrid_src_package_sent_plain(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->active && !h->agreed) {
+        h->times.package_us = hybrid_now_us();
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_PAGING, NULL);
+    }
+}
+
+/* ---- afterwards ---- */
+
+bool hybrid_src_gave_guest(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active) {
+        return false;
+    }
+    if (h->agreed) {
+        return !handoff_src_may_run(h->state);
+    }
+    /* To a plain peer the package itself starts the guest there */
+    return h->times.package_us >= 0;
+}
+
+static int hybrid_src_await_running(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    int64_t deadline_us = hybrid_now_us() + hybrid_src_end_patience_us();
+
+    hybrid_point("src-awaits-RUNNING");
+    QEMU_LOCK_GUARD(&h->lock);
+    h->end_fd = hybrid_flow_socket(s->to_dst_file);
+    hybrid_tcp_probe(h->end_fd);
+    while (h->state == HANDOFF_SRC_GRANTED) {
+        if (!hybrid_src_stream_ok(s)) {
+            return -EIO;
+        }
+        /* A link that is silently dead: better a pause than to wait for TCP */
+        if (hybrid_now_us() >= deadline_us && !hybrid_src_hears_peer()) {
+            return -ETIMEDOUT;
+        }
+        hybrid_src_wait(100);
+    }
+    if (h->state != HANDOFF_SRC_RUNNING) {
+        return -EIO;
+    }
+    /*
+     * Until SHUT has come the same holds.  A time-out is refused in this
+     * state, so all that the watchdog does is to shut the stream down.
+     */
+    hybrid_src_arm(s, hybrid_src_end_patience_us());
+    return 0;
+}
+
+int hybrid_src_wait_running(MigrationState *s)
+{
+    int ret;
+
+    hybrid_src_idle_begin(s);
+    ret = hybrid_src_await_running(s);
+    hybrid_src_idle_end(s);
+    return ret;
+}
+
+bool hybrid_src_lost_after_grant(MigrationState *s)
+{
+    if (s->state == MIGRATION_STATUS_COMPLETED || !hybrid_src_gave_guest()) {
+        return false;
+    }
+    /* The usual pause of post-copy takes it from here */
+    if (!qemu_file_get_error(s->to_dst_file)) {
+        qemu_file_set_error(s->to_dst_file, -EIO);
+    }
+    migrate_set_state(&s->state, MIGRATION_STATUS_DEVICE,
+                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    return true;
+}
+
+void hybrid_src_paused(void)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (hybrid_src_agreed()) {
+        hybrid_point("src-paused");
+        hybrid_src_disarm();
+        QEMU_LOCK_GUARD(&h->lock);
+        if (h->state != HANDOFF_SRC_PAUSED) {
+            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+        }
+    }
+}
+
+void hybrid_src_recover(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (h->active) {
+        hybrid_flow_reset(true);    /* another connection */
+        hybrid_point("src-recovers");
+    }
+    if (!hybrid_src_agreed()) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->rp_ended = h->peer_failed = false;
+        hybrid_src_step(HANDOFF_EV_RECOVER);
+    }
+    hybrid_push_vcpu(HYBRID_NO_VCPU);   /* it says so anew after GRANT */
+    hybrid_src_send(s, HYBRID_MSG_GRANT);
+}
+
+/*
+ * Cancel as far as the handoff is concerned; false: it is too late.
+ * *@waits: the migration thread is in the handoff and will do the rest.
+ */
+static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
+{
+    HybridSrc *h = &hybrid_src;
+
+    *waits = false;
+    if (!hybrid_src_agreed()) {
+        return !hybrid_src_gave_guest();
+    }
+    QEMU_LOCK_GUARD(&h->lock);
+    if (h->state == HANDOFF_SRC_BACK) {
+        return true;
+    }
+    /* In pre-switchover it is the monitor that the thread waits for */
+    *waits = s->state == MIGRATION_STATUS_DEVICE &&
+             (h->state == HANDOFF_SRC_STOPPED ||
+              h->state == HANDOFF_SRC_PACKAGED);
+    if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
+        return false;
+    }
+    if (*waits) {
+        /*
+         * The stream stays open, so that ABORT can tell the destination to
+         * go away; the watchdog sees to it that this does not take long.
+         */
+        migrate_set_state(&s->state, MIGRATION_STATUS_DEVICE,
+                          MIGRATION_STATUS_CANCELLING);
+        hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
+    }
+    qemu_cond_broadcast(&h->cond);
+    return true;
+}
+
+bool hybrid_src_cancel(MigrationState *s)
+{
+    return hybrid_src_cancel_because(s, NULL);
+}
+
+bool hybrid_src_cancel_because(MigrationState *s, const Error *why)
+{
+    bool waits = false;
+
+    /* If it is over, upstream's answer is success */
+    if (migration_is_running() && !hybrid_src_cancel_handoff(s, &waits)) {
+        return false;
+    }
+    if (why) {
+        /* Before the errors that the cancel itself will bring */
+        migrate_set_error(s, why);
+    }
+    if (!waits) {
+        migration_cancel();
+    } else if (migrate_dirty_limit()) {
+        qmp_cancel_vcpu_dirty_limit(false, -1, NULL);
+    }
+    return true;
+}
+
+void hybrid_src_quit(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+    int64_t deadline_us = hybrid_now_us() + HYBRID_ABORT_PATIENCE_US;
+
+    if (!h->active || !migration_is_running()) {
+        return;
+    }
+    hybrid_src_cancel(s);
+    bql_unlock();               /* the migration thread may need it */
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        while (h->deciding && hybrid_now_us() < deadline_us) {
+            hybrid_src_wait(100);
+        }
+    }
+    bql_lock();
+}
+
+void hybrid_src_done(MigrationState *s)
+{
+    HybridSrc *h = &hybrid_src;
+
+    if (!h->active || h->times.done_us >= 0) {
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        h->deciding = false;
+    }
+    hybrid_src_disarm();
+    hybrid_alive_src_end();
+    h->times.done_us = hybrid_now_us();
+    if (s->state == MIGRATION_STATUS_DEVICE && !h->agreed &&
+        h->times.running_us < 0) {
+        /* A plain peer says SHUT when it has started the guest */
+        h->times.running_us = h->times.done_us;
+    }
+    if (s->state == MIGRATION_STATUS_CANCELLING ||
+        s->state == MIGRATION_STATUS_CANCELLED) {
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_CANCELLED, NULL);
+    } else if (s->state == MIGRATION_STATUS_FAILED) {
+        WITH_QEMU_LOCK_GUARD(&h->lock) {
+            if (h->agreed && handoff_src_may_run(h->state) &&
+                h->state != HANDOFF_SRC_BACK) {
+                hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            }
+        }
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_FAILED, NULL);
+    } else {
+        if (h->agreed) {
+            QEMU_LOCK_GUARD(&h->lock);
+            hybrid_src_step(HANDOFF_EV_PEER_DONE);
+        }
+        hybrid_set_phase(MIGRATION_HYBRID_PHASE_COMPLETED, NULL);
+    }
+}
