@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "migration/hybrid/trace.h"
 #include "migration/hybrid/common/point.h"
 
 #ifdef CONFIG_HYBRID_POINTS
@@ -14,7 +15,6 @@
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
-#include "migration/hybrid/trace.h"
 
 static struct {
     QemuMutex lock;             /* reached */

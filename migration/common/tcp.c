@@ -5,7 +5,23 @@
  */
 
 #include "qemu/osdep.h"
+#include "io/channel-socket.h"
+#include "io/channel-tls.h"
+#include "migration/qemu-file.h"
 #include "migration/hybrid/common/tcp.h"
+
+int hybrid_tcp_socket(QEMUFile *f)
+{
+    QIOChannel *ioc = qemu_file_get_ioc(f);
+
+    if (object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_TLS)) {
+        ioc = QIO_CHANNEL_TLS(ioc)->master;
+    }
+    if (!object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_SOCKET)) {
+        return -1;
+    }
+    return QIO_CHANNEL_SOCKET(ioc)->fd;
+}
 
 #ifdef CONFIG_LINUX
 #include <poll.h>

@@ -7,6 +7,11 @@
 #ifndef QEMU_MIGRATION_HYBRID_TCP_H
 #define QEMU_MIGRATION_HYBRID_TCP_H
 
+#include "migration/qemu-file.h"
+
+/* The socket below the channel of @f, also below TLS; -1 if there is none */
+int hybrid_tcp_socket(QEMUFile *f);
+
 typedef struct HybridTcp {
     uint64_t queued;            /* bytes sent that the peer has not taken */
     uint64_t delivered;         /* bytes acknowledged; 0: not known, no TCP */

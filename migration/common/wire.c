@@ -8,8 +8,7 @@
 #include "qapi/error.h"
 #include "migration/qemu-file.h"
 #include "migration/savevm.h"
-#include "migration/hybrid/hooks.h"
-#include "migration/hybrid/protocol/gate.h"
+#include "migration/hybrid/common/numbers.h"
 #include "migration/hybrid/common/wire.h"
 
 HybridMessage hybrid_msg_new(HybridMessageKind kind)

@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "migration/hybrid/source/state.h"
+#include "migration/hybrid/destination/state.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
 #include "hw/boards.h"
@@ -13,8 +13,10 @@
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/qemu-file.h"
-#include "migration/hybrid/policy/blocktime.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/destination/faults.h"
+#include "migration/hybrid/destination/hooks.h"
+#include "migration/hybrid/policy/blocktime.h"
 
 static struct {
     QemuMutex lock;             /* blocktime */

@@ -8,7 +8,7 @@
  * listen thread reads the stream, which is where GRANT (or ABORT) comes from.
  */
 
-#include "migration/hybrid/source/state.h"
+#include "migration/hybrid/destination/state.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
@@ -21,49 +21,19 @@
 #include "migration/ram.h"
 #include "migration/savevm.h"
 #include "migration/hybrid/trace.h"
-#include "migration/hybrid/destination/state.h"
+#include "migration/hybrid/common/page-sizes.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/destination/alive.h"
+#include "migration/hybrid/destination/drop.h"
+#include "migration/hybrid/destination/faults.h"
+#include "migration/hybrid/destination/gate.h"
+#include "migration/hybrid/destination/handoff.h"
+#include "migration/hybrid/destination/load.h"
+#include "migration/hybrid/destination/window.h"
+#include "migration/hybrid/protocol/gate.h"
 
 /* How often RUNNING is said again until the end */
 #define HYBRID_ENDING_MS 500
-
-HybridDst hybrid_dst;
-
-static void __attribute__((__constructor__)) hybrid_dst_construct(void)
-{
-    qemu_mutex_init(&hybrid_dst.lock);
-    qemu_event_init(&hybrid_dst.started_event, false);
-    qemu_sem_init(&hybrid_dst.ending_done, 0);
-    hybrid_dst.running_us = -1;
-}
-
-/* Where the time of the stop goes: since the package has come */
-static void hybrid_dst_mark(const char *step)
-{
-    HybridDst *h = &hybrid_dst;
-    int64_t now_us = hybrid_now_us();
-
-    if (!h->package_us) {
-        h->package_us = now_us;
-    }
-    trace_hybrid_stop("dst", step, now_us - h->package_us);
-}
-
-bool hybrid_dst_step(HandoffEvent event)
-{
-    HandoffDstState from = hybrid_dst.state;
-    bool ok = handoff_dst_step(&hybrid_dst.state, event);
-
-    if (ok) {
-        trace_hybrid_handoff_step("dst", handoff_dst_state_str(from),
-                                  handoff_event_str(event),
-                                  handoff_dst_state_str(hybrid_dst.state));
-    } else {
-        trace_hybrid_handoff_refused("dst", handoff_dst_state_str(from),
-                                     handoff_event_str(event));
-    }
-    return ok;
-}
 
 static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
                             HybridMessage *m)
@@ -76,16 +46,6 @@ static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
 }
 
 /* ---- phase 1 ---- */
-
-bool hybrid_dst_agreed(void)
-{
-    return hybrid_dst.agreed;
-}
-
-bool hybrid_dst_took(uint32_t flag)
-{
-    return hybrid_dst.agreed && hybrid_dst.flags & flag;
-}
 
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 {
@@ -474,7 +434,7 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
 {
     if (hybrid_dst.agreed) {
         hybrid_point("dst-paused");
-        hybrid_flow_recovers();
+        hybrid_window_recovers();
         hybrid_alive_dst_stream_ended(false);
         QEMU_LOCK_GUARD(&hybrid_dst.lock);
         hybrid_dst.channel_lost = false;

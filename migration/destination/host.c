@@ -9,7 +9,7 @@
  * incoming guests from counting on the same memory is the host's ledger.
  */
 
-#include "migration/hybrid/source/state.h"
+#include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
@@ -19,10 +19,13 @@
 #include "migration/migration.h"
 #include "migration/options.h"
 #include "migration/ram.h"
-#include "migration/hybrid/destination/host.h"
+#include "migration/hybrid/common/clock.h"
 #include "migration/hybrid/common/params.h"
-#include "migration/hybrid/policy/reserve.h"
+#include "migration/hybrid/destination/host.h"
 #include "migration/hybrid/destination/use.h"
+#include "migration/hybrid/policy/account.h"
+#include "migration/hybrid/policy/cgroup.h"
+#include "migration/hybrid/policy/reserve.h"
 
 /* Listen, fault and preempt thread, with their stacks and stream buffers */
 #define HYBRID_THREAD_BYTES (1 * MiB)
@@ -139,7 +142,7 @@ static bool hybrid_read_number(const char *path, uint64_t *value,
     g_autofree char *text = NULL;
 
     if (g_file_get_contents(path, &text, NULL, NULL) &&
-        hybrid_reserve_parse_number(text, value)) {
+        hybrid_cgroup_number(text, value)) {
         return true;
     }
     if (!*problem) {

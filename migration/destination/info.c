@@ -7,6 +7,10 @@
 #include "migration/hybrid/destination/state.h"
 #include "migration/migration.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/destination/alive.h"
+#include "migration/hybrid/destination/faults.h"
+#include "migration/hybrid/destination/info.h"
+#include "migration/hybrid/destination/window.h"
 
 /* The ledger learns of pages that have come in steps of this many */
 #define HYBRID_LEDGER_STEP 16384
@@ -52,7 +56,7 @@ void hybrid_dst_placed(void *host, uint64_t pages)
     }
     hybrid_dst_count(pages);
     hybrid_point("dst-placed");
-    hybrid_flow_placed(pages);
+    hybrid_window_placed(pages);
     hybrid_faults_placed(host, pages);
 }
 

@@ -14,7 +14,12 @@
  * rest of its run fails, so the source never sends it again.
  */
 
-#include "migration/hybrid/source/state.h"
+#include "migration/hybrid/destination/state.h"
+#include "migration/hybrid/trace.h"
+#include "migration/hybrid/destination/hooks.h"
+#include "migration/hybrid/destination/load.h"
+#include "migration/hybrid/destination/window.h"
+#include "migration/hybrid/policy/batch.h"
 
 #ifdef CONFIG_LINUX
 
@@ -33,8 +38,6 @@
 #include "migration/qemu-file.h"
 #include "migration/ram.h"
 #include "migration/trace.h"
-#include "migration/hybrid/trace.h"
-#include "migration/hybrid/policy/batch.h"
 
 typedef struct HybridLoad {
     HybridBatch *batch;
@@ -204,7 +207,7 @@ static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
             return qemu_file_get_error(run->f);
         }
         /* All but part of a page is placed by now */
-        hybrid_flow_has_read(run->f, qemu_file_stream_bytes(run->f));
+        hybrid_window_has_read(run->f, qemu_file_stream_bytes(run->f));
         len = qio_channel_readv(ioc, iov, n, &err);
         if (len == QIO_CHANNEL_ERR_BLOCK) {
             qio_channel_wait(ioc, G_IO_IN);
@@ -256,7 +259,7 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     int *index, *size, ret;
 
     if (channel == RAM_CHANNEL_PRECOPY && f == mis->from_src_file) {
-        hybrid_flow_has_read(f, qemu_file_stream_bytes(f));
+        hybrid_window_has_read(f, qemu_file_stream_bytes(f));
     }
     /* Zero pages need UFFDIO_ZEROPAGE; hugetlbfs has neither it nor runs */
     if (!hybrid_dst_agreed() || channel != RAM_CHANNEL_PRECOPY ||
@@ -281,7 +284,7 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
      * of its footer, until it hears how much was read.
      */
     if (!ret) {
-        hybrid_flow_has_read(f, qemu_file_stream_bytes(f));
+        hybrid_window_has_read(f, qemu_file_stream_bytes(f));
     }
 }
 

@@ -1,13 +1,21 @@
 /*
- * Hybrid live migration, destination: what its files share.
+ * Hybrid live migration, destination: the migration, and what all its files
+ * use.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef QEMU_MIGRATION_HYBRID_DST_H
-#define QEMU_MIGRATION_HYBRID_DST_H
+#ifndef QEMU_MIGRATION_HYBRID_DESTINATION_STATE_H
+#define QEMU_MIGRATION_HYBRID_DESTINATION_STATE_H
 
-#include "migration/hybrid/source/state.h"
+#include "qemu/osdep.h"
+#include "qemu/stats64.h"
+#include "qemu/thread.h"
+#include "migration/hybrid/destination/hooks.h"
+#include "migration/hybrid/destination/host.h"
+#include "migration/hybrid/common/clock.h"
+#include "migration/hybrid/common/wire.h"
+#include "migration/hybrid/protocol/handoff.h"
 
 typedef struct HybridDst {
     /*
@@ -45,5 +53,11 @@ extern HybridDst hybrid_dst;
 
 /* One step of the destination's handoff, traced; hybrid_dst.lock held */
 bool hybrid_dst_step(HandoffEvent event);
+
+/* Where the time of the stop goes: since the package has come; for the trace */
+void hybrid_dst_mark(const char *step);
+
+/* And @flag (HYBRID_FLAG_*) is agreed on */
+bool hybrid_dst_took(uint32_t flag);
 
 #endif

@@ -8,7 +8,7 @@
  * allocate beforehand.
  */
 
-#include "migration/hybrid/source/state.h"
+#include "qemu/osdep.h"
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include "qemu/bitmap.h"
@@ -17,8 +17,8 @@
 #include "exec/target_page.h"
 #include "system/hostmem.h"
 #include "system/system.h"
-#include "migration/hybrid/policy/reserve.h"
 #include "migration/hybrid/destination/use.h"
+#include "migration/hybrid/policy/reserve.h"
 
 #ifndef TMPFS_MAGIC
 #define TMPFS_MAGIC         0x01021994

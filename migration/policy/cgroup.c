@@ -6,10 +6,15 @@
 
 #include "../osdep.h"
 #include "cgroup.h"
-#include "reserve.h"
 
 /* The link /proc/self/ns/cgroup of the namespace in which "/" has no limit */
 #define INITIAL_NAMESPACE "cgroup:[4026531835]"
+
+/*
+ * Version 1 shows "no limit" as LONG_MAX rounded down to whole pages, which
+ * have 64 KiB at most.
+ */
+#define CGROUP_V1_NO_LIMIT ((uint64_t)INT64_MAX - 65535)
 
 /* A group's directory, and how far up it can be seen */
 typedef struct Place {
@@ -47,6 +52,26 @@ static ReadResult read_text(const char *path, char **text, char **problem)
     return READ_BAD;
 }
 
+bool hybrid_cgroup_number(const char *text, uint64_t *value)
+{
+    uint64_t number;
+    char *end;
+
+    if (g_str_has_prefix(text, "max") && (!text[3] || text[3] == '\n')) {
+        *value = UINT64_MAX;
+        return true;
+    }
+    if (!g_ascii_isdigit(*text)) {
+        return false;
+    }
+    number = g_ascii_strtoull(text, &end, 10);
+    if (*end && *end != '\n') {
+        return false;
+    }
+    *value = number >= CGROUP_V1_NO_LIMIT ? UINT64_MAX : number;
+    return true;
+}
+
 static ReadResult read_number(const char *dir, const char *file,
                               uint64_t *value, char **problem)
 {
@@ -54,7 +79,7 @@ static ReadResult read_number(const char *dir, const char *file,
     g_autofree char *text = NULL;
     ReadResult ret = read_text(path, &text, problem);
 
-    if (ret == READ_OK && !hybrid_reserve_parse_number(text, value)) {
+    if (ret == READ_OK && !hybrid_cgroup_number(text, value)) {
         complain(problem, path, "neither a number nor \"max\"");
         return READ_BAD;
     }
@@ -250,9 +275,9 @@ static void read_stat(const char *dir, bool v1, HybridCgroupLevel *level,
         uint64_t v;
 
         if (v1 && g_str_has_prefix(name, "hierarchical_memory_limit ")) {
-            hybrid_reserve_parse_number(strchr(name, ' ') + 1, inherited);
+            hybrid_cgroup_number(strchr(name, ' ') + 1, inherited);
         } else if (v1 && g_str_has_prefix(name, "hierarchical_memsw_limit ")) {
-            hybrid_reserve_parse_number(strchr(name, ' ') + 1,
+            hybrid_cgroup_number(strchr(name, ' ') + 1,
                                         inherited_total);
         }
         if (!g_str_has_prefix(name, prefix)) {

@@ -61,4 +61,11 @@ char *hybrid_cgroup_parse_path(const char *proc_self_cgroup,
 char *hybrid_cgroup_parse_mount(const char *line, const char *controller,
                                 bool v1, const char *group, size_t *top);
 
+/*
+ * A limit or a counter of a control group: a number, or UINT64_MAX for "max"
+ * and for what version 1 shows as "no limit" (LONG_MAX in whole pages).  False
+ * for anything else: then nothing is known.
+ */
+bool hybrid_cgroup_number(const char *text, uint64_t *value);
+
 #endif

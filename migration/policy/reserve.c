@@ -9,12 +9,6 @@
 
 #define BYTES_PER_MIB (1024 * 1024)
 
-/*
- * Version 1 shows "no limit" as LONG_MAX rounded down to whole pages, which
- * have 64 KiB at most.
- */
-#define CGROUP_V1_NO_LIMIT ((uint64_t)INT64_MAX - 65535)
-
 static uint64_t add(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
@@ -169,26 +163,6 @@ bool hybrid_reserve_parse_node(const char *text, uint64_t *bytes)
     if (meminfo_value(text, "SReclaimable", &part)) {
         *bytes = add(*bytes, part / 2);
     }
-    return true;
-}
-
-bool hybrid_reserve_parse_number(const char *text, uint64_t *value)
-{
-    uint64_t number;
-    char *end;
-
-    if (g_str_has_prefix(text, "max") && (!text[3] || text[3] == '\n')) {
-        *value = UINT64_MAX;
-        return true;
-    }
-    if (!g_ascii_isdigit(*text)) {
-        return false;
-    }
-    number = g_ascii_strtoull(text, &end, 10);
-    if (*end && *end != '\n') {
-        return false;
-    }
-    *value = number >= CGROUP_V1_NO_LIMIT ? UINT64_MAX : number;
     return true;
 }
 

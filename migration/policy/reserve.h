@@ -84,13 +84,6 @@ bool hybrid_reserve_parse_meminfo(const char *text, HybridHostMemory *out);
  */
 bool hybrid_reserve_parse_node(const char *text, uint64_t *bytes);
 
-/*
- * A limit or a counter of a control group: a number, or UINT64_MAX for "max"
- * and for what version 1 shows as "no limit" (LONG_MAX in whole pages).  False
- * for anything else: then nothing is known.
- */
-bool hybrid_reserve_parse_number(const char *text, uint64_t *value);
-
 /* "0,2-3" as bits; nodes beyond the 64th are left out */
 uint64_t hybrid_reserve_parse_nodes(const char *text);
 

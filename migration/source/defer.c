@@ -18,6 +18,9 @@
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/hybrid/trace.h"
+#include "migration/hybrid/policy/hot.h"
+#include "migration/hybrid/source/defer.h"
+#include "migration/hybrid/source/log.h"
 #include "migration/hybrid/source/pages.h"
 
 /* Looks just before the switch; see hybrid_recent_add() */

@@ -25,6 +25,7 @@
 #include "migration/qemu-file.h"
 #include "migration/savevm.h"
 #include "migration/hybrid/trace.h"
+#include "migration/hybrid/source/devices.h"
 
 typedef struct HybridDevicePage {
     RAMBlock *rb;

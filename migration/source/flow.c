@@ -19,8 +19,12 @@
 #include "migration/qemu-file.h"
 #include "migration/ram.h"
 #include "migration/hybrid/trace.h"
-#include "migration/hybrid/policy/flow.h"
 #include "migration/hybrid/common/tcp.h"
+#include "migration/hybrid/policy/flow.h"
+#include "migration/hybrid/source/flow.h"
+#include "migration/hybrid/source/kick.h"
+#include "migration/hybrid/source/probe.h"
+#include "migration/hybrid/source/push.h"
 
 /*
  * A socket that holds no more than this, or than what a round trip takes to
@@ -63,29 +67,12 @@ static struct {
     uint64_t stop_at;           /* sent bytes up to which nobody need look */
     int64_t wait_until_us;      /* no room before that; 0: not known */
     int64_t traced_us;
-
-    EventNotifier kick;
-    bool kick_ready;
-    bool sleeping;              /* atomic */
 } flow;
-
-int hybrid_flow_socket(QEMUFile *f)
-{
-    QIOChannel *ioc = qemu_file_get_ioc(f);
-
-    if (object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_TLS)) {
-        ioc = QIO_CHANNEL_TLS(ioc)->master;
-    }
-    if (!object_dynamic_cast(OBJECT(ioc), TYPE_QIO_CHANNEL_SOCKET)) {
-        return -1;
-    }
-    return QIO_CHANNEL_SOCKET(ioc)->fd;
-}
 
 uint64_t hybrid_flow_queued(void)
 {
     HybridTcp sock;
-    int fd = hybrid_flow_socket(migrate_get_current()->to_dst_file);
+    int fd = hybrid_tcp_socket(migrate_get_current()->to_dst_file);
 
     return hybrid_tcp_ask(fd, &sock) ? sock.queued : 0;
 }
@@ -96,9 +83,7 @@ void hybrid_flow_reset(bool again)
     flow.again = again;
     stat64_set(&flow.peer_read, 0);
     qatomic_set(&flow.peer_step, 0);
-    if (!flow.kick_ready) {
-        flow.kick_ready = !event_notifier_init(&flow.kick, false);
-    }
+    hybrid_kick_init();
 }
 
 /* Begin with a connection that is new: the first, or after a recovery */
@@ -114,7 +99,7 @@ static void hybrid_flow_know(QEMUFile *f)
     flow.stop_at = 0;
     flow.wait_until_us = 0;
     flow.traced_us = 0;
-    flow.fd = hybrid_flow_socket(f);
+    flow.fd = hybrid_tcp_socket(f);
     /*
      * Without acknowledgements to count there is nothing to be controlled: a
      * UNIX socket does not say what lies behind it.
@@ -148,7 +133,7 @@ static void hybrid_flow_trace_peer(int64_t now_us)
 }
 
 /* What the socket says: how much may be handed over now, 0: wait */
-static uint64_t hybrid_flow_socket_room(QEMUFile *f, uint64_t put,
+static uint64_t hybrid_tcp_socket_room(QEMUFile *f, uint64_t put,
                                         int64_t now_us)
 {
     HybridTcp sock;
@@ -214,7 +199,7 @@ bool hybrid_flow_full(QEMUFile *f)
     now_us = hybrid_now_us();
     flow.wait_until_us = 0;
     qatomic_set(&flow.awaits_peer, false);
-    room = hybrid_flow_socket_room(f, put, now_us);
+    room = hybrid_tcp_socket_room(f, put, now_us);
     if (room) {
         room = MIN(room, hybrid_flow_peer_room(f, now_us));
     }
@@ -230,34 +215,18 @@ void hybrid_flow_peer_read(HybridMessage *m)
                                      HYBRID_READER_STEP_MAX));
     stat64_set(&flow.peer_read, read);
     smp_mb();                   /* said; then look who is about to wait */
-    if (qatomic_read(&flow.awaits_peer) && flow.kick_ready) {
-        event_notifier_set(&flow.kick);
+    if (qatomic_read(&flow.awaits_peer)) {
+        hybrid_kick_surely();
     }
 }
 
 /* Until the connection breaks, a page is requested, or time is up */
 static void hybrid_flow_sleep(QEMUFile *f, int64_t us)
 {
-    GPollFD fds[] = {
-        { .fd = event_notifier_get_fd(&flow.kick), .events = G_IO_IN },
-        { .fd = flow.fd, .events = 0 },
-    };
-
-    if (!flow.kick_ready) {
-        g_usleep(MIN(us, 1000));
-        return;
+    if (!hybrid_kick_sleep(flow.fd, us)) {
+        /* Nothing may be sent that would run into it */
+        qemu_file_set_error(f, -EIO);
     }
-    qatomic_set(&flow.sleeping, true);
-    smp_mb();                   /* pairs with hybrid_flow_kick() */
-    if (!ram_postcopy_requests_pending() &&
-        qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0) {
-        if (fds[1].revents) {
-            /* Nothing may be sent that would run into it */
-            qemu_file_set_error(f, -EIO);
-        }
-        event_notifier_test_and_clear(&flow.kick);
-    }
-    qatomic_set(&flow.sleeping, false);
 }
 
 void hybrid_flow_wait(QEMUFile *f)
@@ -277,14 +246,6 @@ void hybrid_flow_wait(QEMUFile *f)
     }
 }
 
-void hybrid_flow_kick(void)
-{
-    smp_mb();                   /* the request is queued; then look */
-    if (qatomic_read(&flow.sleeping)) {
-        event_notifier_set(&flow.kick);
-    }
-}
-
 void hybrid_flow_drain(MigrationState *s)
 {
     QEMUFile *f = s->to_dst_file;
@@ -292,7 +253,7 @@ void hybrid_flow_drain(MigrationState *s)
     int64_t moved_us = hybrid_now_us();
     uint64_t least, drained;
     HybridTcp sock;
-    int fd = hybrid_flow_socket(f);
+    int fd = hybrid_tcp_socket(f);
 
     if (qemu_fflush(f) || !hybrid_tcp_ask(fd, &sock)) {
         return;
@@ -316,84 +277,5 @@ void hybrid_flow_drain(MigrationState *s)
         (hybrid_src.peer_rtt_us <= HYBRID_FLOW_SHORT_US || !sock.delivered)) {
         hybrid_src_probe_rtt(s, HYBRID_PROBE_DRAINED, HYBRID_FLOW_ARRIVE_US);
         trace_hybrid_flow("arrived", bandwidth, hybrid_src.peer_rtt_us, 0, 0);
-    }
-}
-
-/* ---- destination ---- */
-
-static bool reader_is_new = true;
-
-void hybrid_flow_recovers(void)
-{
-    reader_is_new = true;
-}
-
-void hybrid_flow_has_read(QEMUFile *f, uint64_t bytes)
-{
-    static HybridReader reader;
-    static QEMUFile *file;
-    uint64_t page_size = qemu_target_page_size();
-    HybridMessage m;
-
-    if (!hybrid_dst_took(HYBRID_FLAG_PLACED)) {
-        return;
-    }
-    /*
-     * Another connection; its file may lie where the last one's did.  What
-     * was said last may not have arrived, and the source waits for a step.
-     */
-    if (reader_is_new || f != file || bytes < reader.said) {
-        reader_is_new = false;
-        hybrid_reader_init(&reader, page_size);
-        file = f;
-    }
-    if (!hybrid_reader_due(&reader, bytes)) {
-        return;
-    }
-    hybrid_reader_say(&reader, hybrid_now_us(), bytes, page_size);
-    m = hybrid_msg_new(HYBRID_MSG_PLACED);
-    hybrid_msg_put_be64(&m, bytes);
-    hybrid_msg_put_be32(&m, reader.step);
-    migrate_send_rp_hybrid(migration_incoming_get_current(), m.bytes->data,
-                           m.bytes->len);
-    hybrid_msg_free(&m);
-}
-
-/* How many pages are placed before the clock is looked at */
-#define HYBRID_FLOW_PLACED_STEP 16
-
-void hybrid_flow_placed(uint64_t pages)
-{
-    static HybridWindow window;
-    static uint64_t placed;
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    HybridTcp sock;
-    uint64_t before;
-    int64_t now_us;
-    uint32_t bytes;
-    int fd;
-
-    if (!qemu_thread_is_self(&mis->listen_thread) || !mis->from_src_file) {
-        return;
-    }
-    before = placed;
-    placed += pages;
-    if (before / HYBRID_FLOW_PLACED_STEP == placed / HYBRID_FLOW_PLACED_STEP) {
-        return;
-    }
-    now_us = hybrid_now_us();
-    if (!hybrid_window_due(&window, now_us)) {
-        return;
-    }
-    fd = hybrid_flow_socket(mis->from_src_file);
-    if (!hybrid_tcp_ask(fd, &sock) || !sock.delivered) {
-        return;
-    }
-    bytes = hybrid_window_update(&window, now_us,
-                                 placed * qemu_target_page_size(),
-                                 sock.rtt_us);
-    if (bytes) {
-        hybrid_tcp_clamp(fd, bytes);
-        trace_hybrid_flow("window", 0, sock.rtt_us, bytes, 0);
     }
 }

@@ -22,6 +22,7 @@
 #endif
 #include "system/tcg.h"
 #include "migration/ram.h"
+#include "migration/hybrid/source/log.h"
 #include "migration/hybrid/source/pages.h"
 
 static bool hybrid_log_manual(void)

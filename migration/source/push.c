@@ -20,9 +20,14 @@
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/hybrid/trace.h"
-#include "migration/hybrid/source/pages.h"
 #include "migration/hybrid/common/params.h"
+#include "migration/hybrid/policy/hot.h"
 #include "migration/hybrid/policy/push.h"
+#include "migration/hybrid/source/defer.h"
+#include "migration/hybrid/source/devices.h"
+#include "migration/hybrid/source/kick.h"
+#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/source/push.h"
 
 /* The least time in which a destination loads the state of devices */
 #define HYBRID_PUSH_LOAD_US   3000
@@ -170,7 +175,7 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
 
 void hybrid_push_fault(RAMBlock *rb, unsigned long page)
 {
-    hybrid_flow_kick();
+    hybrid_kick();
     if (!hybrid_src.active || hybrid_src.observe) {
         return;
     }

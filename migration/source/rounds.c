@@ -17,9 +17,11 @@
 #include "migration/ram.h"
 #include "migration/savevm.h"
 #include "migration/hybrid/trace.h"
-#include "migration/hybrid/source/pages.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/source/defer.h"
+#include "migration/hybrid/source/discard.h"
+#include "migration/hybrid/source/flow.h"
 
 /* How often to look whether a device still holds the switch back */
 #define HYBRID_HELD_MS 100

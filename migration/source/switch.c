@@ -24,9 +24,13 @@
 #include "migration/ram.h"
 #include "migration/savevm.h"
 #include "migration/hybrid/trace.h"
-#include "migration/hybrid/common/params.h"
-#include "migration/hybrid/common/tcp.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/common/tcp.h"
+#include "migration/hybrid/source/alive.h"
+#include "migration/hybrid/source/devices.h"
+#include "migration/hybrid/source/flow.h"
+#include "migration/hybrid/source/push.h"
+#include "migration/hybrid/source/timeout.h"
 
 /* ---- stop, package, LOADED, GRANT ---- */
 
@@ -68,12 +72,6 @@ void hybrid_src_stopped(MigrationState *s)
 static bool hybrid_src_stream_ok(MigrationState *s)
 {
     return !hybrid_src.rp_ended && !qemu_file_get_error(s->to_dst_file);
-}
-
-bool hybrid_src_still_stopped(void)
-{
-    QEMU_LOCK_GUARD(&hybrid_src.lock);
-    return hybrid_src.state == HANDOFF_SRC_STOPPED;
 }
 
 int hybrid_src_complete_iterable(MigrationState *s)
@@ -296,7 +294,7 @@ static int hybrid_src_await_running(MigrationState *s)
 
     hybrid_point("src-awaits-RUNNING");
     QEMU_LOCK_GUARD(&h->lock);
-    h->end_fd = hybrid_flow_socket(s->to_dst_file);
+    h->end_fd = hybrid_tcp_socket(s->to_dst_file);
     hybrid_tcp_probe(h->end_fd);
     while (h->state == HANDOFF_SRC_GRANTED) {
         if (!hybrid_src_stream_ok(s)) {

@@ -12,6 +12,7 @@
 #include "migration/qemu-file.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/tcp.h"
+#include "migration/hybrid/source/timeout.h"
 
 /* How often to see whether a destination that is waited for is heard */
 #define HYBRID_HEARS_STEP_US 200000

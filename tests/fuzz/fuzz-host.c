@@ -131,7 +131,7 @@ static void texts(const char *text)
     hybrid_reserve_host_init(&host);
     hybrid_reserve_parse_meminfo(text, &host);
     hybrid_reserve_parse_node(text, &memory);
-    hybrid_reserve_parse_number(text, &value);
+    hybrid_cgroup_number(text, &value);
     hybrid_reserve_parse_nodes(text);
     FUZZ_CHECK(!path || path[0] == '/');
     for (unsigned i = 0; i < 2; i++) {

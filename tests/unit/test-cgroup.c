@@ -8,6 +8,7 @@
 #include "policy/cgroup.h"
 
 #define MIB (1024ull * 1024)
+#define GIB (1024 * MIB)
 
 static char *root;
 
@@ -325,6 +326,36 @@ static void test_mounts(void)
     }
 }
 
+static void test_number(void)
+{
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } cases[] = {
+        { "max\n", UINT64_MAX },
+        { "max", UINT64_MAX },
+        { "0\n", 0 },
+        { "1073741824\n", GIB },
+        { "1073741824", GIB },
+        { "9223372036854771712\n", UINT64_MAX },    /* 4 KiB pages */
+        { "9223372036854710272\n", UINT64_MAX },    /* 64 KiB pages */
+        { "9223372036854700000\n", 9223372036854700000ull },
+        { "99999999999999999999999\n", UINT64_MAX },
+    };
+    static const char *const bad[] = {
+        "-1\n", "12 apples", "", "\n", "maximum\n", " 5\n",
+    };
+    uint64_t value = 7;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_true(hybrid_cgroup_number(cases[i].text, &value));
+        g_assert_cmpuint(value, ==, cases[i].value);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_false(hybrid_cgroup_number(bad[i], &value));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -336,5 +367,6 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/cgroup/huge", test_huge);
     g_test_add_func("/hybrid/cgroup/paths", test_paths);
     g_test_add_func("/hybrid/cgroup/mounts", test_mounts);
+    g_test_add_func("/hybrid/cgroup/number", test_number);
     return g_test_run();
 }

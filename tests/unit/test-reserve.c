@@ -285,36 +285,6 @@ static void test_meminfo(void)
     }
 }
 
-static void test_number(void)
-{
-    static const struct {
-        const char *text;
-        uint64_t value;
-    } cases[] = {
-        { "max\n", UINT64_MAX },
-        { "max", UINT64_MAX },
-        { "0\n", 0 },
-        { "1073741824\n", GIB },
-        { "1073741824", GIB },
-        { "9223372036854771712\n", UINT64_MAX },    /* 4 KiB pages */
-        { "9223372036854710272\n", UINT64_MAX },    /* 64 KiB pages */
-        { "9223372036854700000\n", 9223372036854700000ull },
-        { "99999999999999999999999\n", UINT64_MAX },
-    };
-    static const char *const bad[] = {
-        "-1\n", "12 apples", "", "\n", "maximum\n", " 5\n",
-    };
-    uint64_t value = 7;
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_assert_true(hybrid_reserve_parse_number(cases[i].text, &value));
-        g_assert_cmpuint(value, ==, cases[i].value);
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
-        g_assert_false(hybrid_reserve_parse_number(bad[i], &value));
-    }
-}
-
 static void test_refusal(void)
 {
     g_autofree char *mib = hybrid_reserve_refusal("memory", 4 * GIB,
@@ -340,7 +310,6 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/reserve/meminfo", test_meminfo);
     g_test_add_func("/hybrid/reserve/groups", test_groups);
     g_test_add_func("/hybrid/reserve/node", test_node);
-    g_test_add_func("/hybrid/reserve/number", test_number);
     g_test_add_func("/hybrid/reserve/refusal", test_refusal);
     return g_test_run();
 }

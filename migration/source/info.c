@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration: query-migrate's "hybrid" object.
+ * Hybrid live migration, source: query-migrate's "hybrid" object.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,7 +10,9 @@
 #include "migration/migration.h"
 #include "migration/migration-stats.h"
 #include "migration/options.h"
-#include "migration/hybrid/common/params.h"
+#include "migration/hybrid/source/alive.h"
+#include "migration/hybrid/source/info.h"
+#include "migration/hybrid/source/push.h"
 
 static MigrationHybridAction hybrid_qapi_action(HybridAction action)
 {
@@ -189,22 +191,21 @@ static void hybrid_fill_degradation(HybridSrc *h, MigrationHybridInfo *i)
         h->throttled_us, total_us);
 }
 
-void hybrid_fill_info(MigrationInfo *info)
+bool hybrid_src_fill_info(MigrationInfo *info)
 {
     HybridSrc *h = &hybrid_src;
     MigrationHybridInfo *i;
 
     QEMU_LOCK_GUARD(&h->lock);
     if (!h->active && !h->why_not) {
-        hybrid_dst_fill_info(info);
-        return;
+        return false;
     }
 
     i = info->hybrid = g_new0(MigrationHybridInfo, 1);
     i->active = h->active;
     i->reason = g_strdup(h->why_not);
     if (!h->active) {
-        return;
+        return true;
     }
     i->agreed = h->agreed;
     i->observe_only = h->observe;
@@ -226,4 +227,5 @@ void hybrid_fill_info(MigrationInfo *info)
     i->push = hybrid_push_info();
     hybrid_fill_times(h, i);
     hybrid_fill_degradation(h, i);
+    return true;
 }

@@ -1,0 +1,25 @@
+/*
+ * Hybrid live migration, destination: which vCPU waits for a missing page.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_DESTINATION_FAULTS_H
+#define QEMU_MIGRATION_HYBRID_DESTINATION_FAULTS_H
+
+#include "migration/hybrid/destination/hooks.h"
+#include "migration/hybrid/protocol/msg.h"
+
+/* The destination was found to be able to take the guest */
+void hybrid_faults_begin(void);
+
+/* A new connection: who waits is to be said again */
+void hybrid_faults_recovered(MigrationIncomingState *mis);
+
+/* Puts the vCPUs' block times into STATS */
+void hybrid_faults_report(HybridMessage *m);
+
+/* Pages are at @host now: whoever waited for them goes on */
+void hybrid_faults_placed(void *host, uint64_t pages);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * Hybrid live migration, destination: loads the pages of post-copy in runs.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_DESTINATION_LOAD_H
+#define QEMU_MIGRATION_HYBRID_DESTINATION_LOAD_H
+
+/* Can post-copy place pages in each block of memory? */
+bool hybrid_load_possible(Error **errp);
+
+/* The listen thread has ended, or never was */
+void hybrid_load_cleanup(void);
+
+#endif

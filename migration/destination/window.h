@@ -1,0 +1,28 @@
+/*
+ * Hybrid live migration, destination: how much the source may have in flight.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_DESTINATION_WINDOW_H
+#define QEMU_MIGRATION_HYBRID_DESTINATION_WINDOW_H
+
+#include "migration/qemu-file.h"
+
+/* The connection is lost, another one follows; listen thread */
+void hybrid_window_recovers(void);
+
+/*
+ * Post-copy: @bytes of main channel @f were read, and what is in them was
+ * placed.  Says so (PLACED) when it is time.  Listen thread.
+ */
+void hybrid_window_has_read(QEMUFile *f, uint64_t bytes);
+
+/*
+ * Post-copy: target pages were placed.  Keeps the receive window of the main
+ * channel small (see HybridWindow).  Any thread; works in the listen thread
+ * only, which owns that channel.
+ */
+void hybrid_window_placed(uint64_t pages);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * Hybrid live migration, source: the bulk that is in flight on the main channel.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_SOURCE_FLOW_H
+#define QEMU_MIGRATION_HYBRID_SOURCE_FLOW_H
+
+#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/protocol/msg.h"
+
+/* Bytes that the main channel's socket holds.  Migration thread. */
+uint64_t hybrid_flow_queued(void);
+
+/* A new connection: a new migration's, or @again one that is recovered */
+void hybrid_flow_reset(bool again);
+
+/* PLACED has come.  Return path thread. */
+void hybrid_flow_peer_read(HybridMessage *m);
+
+/*
+ * Before the guest is stopped: wait until what was sent has arrived, so that
+ * the package does not queue behind it.  Bounded: it ends when nothing moves
+ * for half a second.  Migration thread, no locks held.
+ */
+void hybrid_flow_drain(MigrationState *s);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Hybrid live migration, source: what ends a sleep of the migration thread.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_SOURCE_KICK_H
+#define QEMU_MIGRATION_HYBRID_SOURCE_KICK_H
+
+#include "migration/qemu-file.h"
+
+/* Once for all migrations; any other thread may kick from then on */
+void hybrid_kick_init(void);
+
+/*
+ * At most @us, or until a kick; none is slept through if a page is requested
+ * already.  @fd: the connection, or -1; false if it broke.  Migration thread.
+ */
+bool hybrid_kick_sleep(int fd, int64_t us);
+
+/* A page was requested, or for another reason it is not to sleep; any thread */
+void hybrid_kick(void);
+
+/* The same, for who knows that it sleeps or is about to */
+void hybrid_kick_surely(void);
+
+#endif
