@@ -7,35 +7,14 @@
  * its choice, and a claim in the ledger is any process's of the same user.
  */
 
+#include "../remove-all.h"
 #include "fuzz.h"
-#include <glib/gstdio.h>
 #include "policy/cgroup.h"
 #include "policy/ledger.h"
 #include "policy/reserve.h"
 
 static char *base;
 static int claim_fd = -1;
-
-static void remove_all(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *below = g_build_filename(path, name, NULL);
-
-        if (g_file_test(below, G_FILE_TEST_IS_DIR) &&
-            !g_file_test(below, G_FILE_TEST_IS_SYMLINK)) {
-            remove_all(below);
-        } else {
-            g_unlink(below);
-        }
-    }
-    if (dir) {
-        g_dir_close(dir);
-    }
-    g_rmdir(path);
-}
 
 static void clean_up(void)
 {

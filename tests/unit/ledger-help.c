@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include "../remove-all.h"
 #include "ledger-help.h"
 
 char *top;
@@ -64,24 +65,6 @@ static void set_up(void)
     g_assert_no_error(err);
     g_assert_cmpint(chmod(top, 0755), ==, 0);
     dir = g_build_filename(top, "ledger", NULL);
-}
-
-static void remove_all(const char *path)
-{
-    g_autoptr(GDir) entries = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (entries && (name = g_dir_read_name(entries))) {
-        g_autofree char *file = g_build_filename(path, name, NULL);
-
-        if (g_file_test(file, G_FILE_TEST_IS_DIR) &&
-            !g_file_test(file, G_FILE_TEST_IS_SYMLINK)) {
-            remove_all(file);
-        } else {
-            unlink(file);
-        }
-    }
-    rmdir(path);
 }
 
 static void tear_down(void)
