@@ -5,7 +5,7 @@ fast the machine is.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
-from common import HOT, audit, booted, check, equal, pages_add_up
+from common import audit, booted, check, equal, pages_add_up
 from hybridmig.migrate import Migration
 from relay import Relay
 

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from common import HOT, IDLE, audit, booted, check, downtime_true, \
+from common import IDLE, audit, booted, check, downtime_true, \
     equal, exits, pages_add_up, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
