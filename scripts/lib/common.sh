@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BUILD=${HYBRID_BUILD:-$ROOT/build}
+BUILD=$(realpath -m "${HYBRID_BUILD:-$ROOT/build}")
 SERIES_VERSION=10.0
 SERIES_DIR=$ROOT/qemu-patches/$SERIES_VERSION
 export LC_ALL=C.UTF-8
@@ -30,6 +30,16 @@ die() {
         printf '       %s\n' "$line" >&2
     done
     exit 1
+}
+
+# QEMU's configure would say it too, when its source has been fetched.
+check_paths() {
+    local path
+    for path in "$ROOT" "$BUILD"; do
+        [[ $path != *[[:space:]:]* ]] ||
+            die "QEMU cannot be built below a folder with a space or a colon in its name:" \
+                "$path"
+    done
 }
 
 have() {
