@@ -34,6 +34,15 @@ def _reads_memory(folder):
     ]
 
 
+#: The same in the human monitor: what reads memory, the page tables in it, or
+#: a vCPU, which may wait for a page and then cannot be asked.
+_HMP_READS = ('xp/100000xb 0x100000', 'x/4096xg 0x200000',
+              'sum 0x100000 0x2000000', 'gva2gpa 0x200000',
+              'info tlb', 'info mem', 'info registers', 'info registers -a',
+              'info lapic', 'print $pc',
+              *(f'gpa2hpa {page << 20:#x}' for page in range(1, 32)))
+
+
 #: These change what happens next, unless it is refused.
 _OTHERS_PAUSED = [('migrate_cancel', None),
                   ('migrate', {'uri': 'exec:cat >/dev/null'})]
@@ -42,7 +51,7 @@ _OTHERS_PAUSED = [('migrate_cancel', None),
 def _others(folder):
     """Answered, in whatever way."""
     return [
-        _hmp('xp/100000xb 0x100000'), _hmp('x/4096xg 0x200000'),
+        *(_hmp(line) for line in _HMP_READS), _hmp('gpa2hva 0x200000'),
         _hmp('info mtree -f'), _hmp('info status'),
         _hmp('info migrate'), _hmp('info ramblock'), _hmp('savevm x'),
         ('query-status', None), ('query-migrate', None),
@@ -131,6 +140,9 @@ def commands_while_paused(logs):
             check('memory is missing' in error or
                   'during incoming migration' in error,
                   f'{name} is not refused: {error}')
+        for line in _HMP_READS:
+            text = pair.dst.qmp(*_hmp(line))
+            check('memory is missing' in text, f'{line} is not refused: {text}')
         for guest in (pair.dst, pair.src):
             for name, arguments in _others(folder) + _OTHERS_PAUSED:
                 _answer(guest, name, arguments)
