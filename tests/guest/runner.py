@@ -20,6 +20,7 @@ import cases_attempt
 import cases_bitmap
 import cases_bounds
 import cases_channel
+import cases_config
 import cases_commands
 import cases_discard
 import cases_dip
@@ -102,7 +103,7 @@ def main():
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
              **cases_attempt.CASES, **cases_alive.CASES,
              **cases_single.CASES, **cases_leaves.CASES,
-             **cases_strangers.CASES}
+             **cases_strangers.CASES, **cases_config.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

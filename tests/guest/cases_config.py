@@ -1,0 +1,180 @@
+"""Two QEMUs that are not configured alike, odd devices, and disks in the state
+in which operators have them: unused ones, and jobs that still write.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+import time
+
+from common import IDLE, audit, booted, check, equal, wait_until
+from disks import MIB, Disk
+from hybridmig.migrate import Migration
+
+#: The least bare guest that is still handed over.
+SMALL = {'bare': True, 'mem': 64, 'pages': 8192, 'rate': '200mbit'}
+WORK = 'hot pages=4000 rate=100000'
+HANDOFF = {'hybrid-max-rounds': 1}
+
+
+def _stays(pair, migration, *parts):
+    """The guest runs on at the source, whose error says why."""
+    equal(migration.wait_end(), 'failed', 'ended as')
+    said = migration.info().get('error-desc', '')
+    for part in parts:
+        check(part in said, f'no word of "{part}": {said}')
+    wait_until(lambda: pair.src.status() == 'running', 'it stands still')
+
+
+def first_reason_wins(logs):
+    """
+    One thread fails because the other one has failed: the source hears of the
+    cause, whichever of them comes to speak first.
+    """
+    for _ in range(6):
+        with booted(logs, WORK, link={'src_extra': ['-smp', '2']},
+                    dst_extra=['-smp', '1'], **SMALL) as pair:
+            migration = Migration(pair, parameters=HANDOFF).start()
+            _stays(pair, migration, "'cpu_common' 1")
+    with booted(logs, WORK, link={'src_extra': ['-smp', '2']},
+                dst_extra=['-smp', '1'], **SMALL) as pair:
+        _stays(pair, Migration(pair, parameters=HANDOFF).start(),
+               "'cpu_common' 1")
+        audit(pair, 'src')
+
+
+def icount_at_one_side(logs):
+    """
+    The destination has no such timers, or a clock that stands still: it says
+    so, and neither crashes nor takes a guest that never goes on.
+    """
+    counts = ['-icount', 'shift=7']
+    for src, dst in ((counts, []), ([], counts)):
+        for workload in (WORK, IDLE):
+            with booted(logs, workload, link={'src_extra': src},
+                        dst_extra=dst, **SMALL) as pair:
+                parameters = HANDOFF if workload == WORK else None
+                migration = Migration(pair, parameters=parameters)
+                _stays(pair, migration.start(), 'timer', '-icount')
+                audit(pair, 'src')
+
+
+def isa_vga(logs):
+    """What it saves is its own state, not what lies before it in memory."""
+    for device in ('isa-vga', 'isa-cirrus-vga'):
+        for _ in range(3):
+            with booted(logs, WORK, extra=['-device', device],
+                        **SMALL) as pair:
+                migration = Migration(pair, parameters=HANDOFF).start()
+                equal(migration.wait_end(), 'completed', device)
+                audit(pair, 'dst')
+
+
+def unused_disk(logs):
+    """An image that no device has is given away, and taken, all the same."""
+    with booted(logs, WORK, **SMALL) as pair:
+        path = os.path.join(pair.run.folder, 'unused')
+        with open(path, 'wb') as image:
+            image.truncate(MIB)
+        for guest in (pair.src, pair.dst):
+            guest.qmp('blockdev-add', {
+                'driver': 'raw', 'node-name': 'unused', 'file': {
+                    'driver': 'file', 'filename': path}})
+        used = Disk(pair, 'used', 'qcow2')
+        migration = Migration(pair, parameters=HANDOFF).start()
+        equal(migration.wait_end(), 'completed', 'ended as')
+        for guest, wanted in ((pair.src, False), (pair.dst, True)):
+            nodes = guest.qmp('query-named-block-nodes', {'flat': True})
+            equal({n['node-name']: n['active'] for n in nodes
+                   if n['node-name'] in ('unused', 'used')},
+                  {'unused': wanted, 'used': wanted}, guest.side)
+        check('fail' not in used.io(pair.dst, 'write 0 64k'), 'a write')
+        audit(pair, 'dst')
+
+
+def _job(pair, command, **arguments):
+    pair.src.qmp(command, {'job-id': 'nightly', **arguments})
+
+
+def _overlay(pair):
+    name = os.path.join(pair.run.folder, 'overlay.qcow2')
+    pair.src.qmp('blockdev-snapshot-sync', {
+        'node-name': 'disk', 'snapshot-file': name,
+        'snapshot-node-name': 'overlay'})
+
+
+def _target(pair, **limits):
+    """A node that a job writes to: so slowly."""
+    path = os.path.join(pair.run.folder, 'target')
+    with open(path, 'wb') as image:
+        image.truncate(32 * MIB)
+    pair.src.qmp('object-add', {'qom-type': 'throttle-group', 'id': 'slow',
+                                'limits': limits})
+    pair.src.qmp('blockdev-add', {
+        'driver': 'throttle', 'throttle-group': 'slow', 'node-name': 'target',
+        'file': {'driver': 'file', 'filename': path}})
+
+
+def _stream(pair):
+    _overlay(pair)
+    _job(pair, 'block-stream', device='overlay', speed=MIB)
+
+
+def _commit(pair):
+    _overlay(pair)
+    _job(pair, 'block-commit', device='overlay')
+
+
+def _mirror(pair):
+    _target(pair, **{'bps-write': MIB, 'bps-write-max': MIB})
+    _job(pair, 'blockdev-mirror', device='disk', target='target', sync='full')
+
+
+def jobs_that_write(logs):
+    """
+    After the switch such a job would write to an image that was given away,
+    and the source would die of it while the guest still needs its memory. So
+    the guest stays, and the source says whose job it is.
+    """
+    for start in (_stream, _commit, _mirror):
+        with booted(logs, WORK, **SMALL) as pair:
+            disk = Disk(pair, 'disk', 'qcow2', size=32 * MIB)
+            disk.io(pair.src, 'write -P 7 0 16M')
+            start(pair)
+            migration = Migration(pair, parameters=HANDOFF).start()
+            _stays(pair, migration, start.__name__[1:] + " job 'nightly'")
+            check('fail' not in disk.io(pair.src, 'write 0 64k'), 'a write')
+            audit(pair, 'src')
+
+
+def mirror_that_is_ready(logs):
+    """What it has not written yet it writes before the disk is given away."""
+    with booted(logs, WORK, **SMALL) as pair:
+        disk = Disk(pair, 'disk', 'raw', size=32 * MIB)
+        _target(pair)
+        _job(pair, 'blockdev-mirror', device='disk', target='target',
+             sync='full', **{'buf-size': MIB})
+        check(pair.log.wait(lambda: pair.log.find('src', 'BLOCK_JOB_READY'),
+                            60), 'not ready')
+        pair.src.qmp('qom-set', {
+            'path': '/objects/slow', 'property': 'limits',
+            'value': {'bps-write': 8 * MIB}})
+        migration = Migration(pair, parameters={
+            **HANDOFF, 'max-postcopy-bandwidth': 8 * MIB})
+        migration.at_both({'pause-before-switchover': True})
+        migration.start()
+        check(migration.wait_status('src', 'pre-switchover'), 'no switchover')
+        disk.io(pair.src, 'write -P 9 0 8M')
+        pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        time.sleep(1)           # it looks for more to write once in a while
+        equal(pair.src.status(), 'postmigrate', 'the source is')
+        with open(os.path.join(pair.run.folder, 'target'), 'rb') as image:
+            equal(image.read(8 * MIB).count(b'\x09'), 8 * MIB, 'mirrored')
+        said = disk.io(pair.dst, 'read -P 9 0 8M')
+        check('fail' not in said, said)
+        audit(pair, 'dst')
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    first_reason_wins, icount_at_one_side, isa_vga, unused_disk,
+    jobs_that_write, mirror_that_is_ready)}
