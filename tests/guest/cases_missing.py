@@ -5,10 +5,11 @@ Each of them is answered; none waits for a page that does not come.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
+import socket
 import time
 
-from cases_lost import PATIENCE, _recover, _start, _wait_paused
-from common import audit, booted, check, equal
+from cases_lost import PATIENCE, _recover, _start, _wait_paused, through
+from common import audit, booted, check, equal, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError, QmpLost
 
@@ -107,7 +108,7 @@ def answers(guest):
 
 
 @contextlib.contextmanager
-def paused(logs, **how):
+def paused(logs, before=None, **how):
     """
     Phase 5, the connection is lost, and the vCPU misses a page. An exception
     in the guest is taken with the BQL held, and may be what misses it: then
@@ -117,6 +118,8 @@ def paused(logs, **how):
     for _ in range(8):
         with booted(logs, HOT, bare=True, pages=8000, rate='unlimited',
                     **how) as pair:
+            if before:
+                before(pair)
             migration, channels = _start(pair, False, **{
                 'downtime-limit': 1, 'max-bandwidth': 64 << 20})
             check(migration.wait_phase('paging', PATIENCE), 'no paging')
@@ -147,6 +150,45 @@ def commands_while_paused(logs):
             for name, arguments in _others(folder) + _OTHERS_PAUSED:
                 _answer(guest, name, arguments)
         _recover(pair, migration)
+
+
+def _debugger(pair):
+    debugger = socket.socket(socket.AF_UNIX)
+    debugger.settimeout(30)
+    debugger.connect(f'{pair.run.folder}/gdb')
+    return debugger
+
+
+def stops_while_paused(logs):
+    """
+    A debugger stops the guest, and another one comes, which would stop it: the
+    vCPU cannot stop. The main loop does not wait for it, and does what it was
+    asked for after the recovery.
+    """
+    debuggers = []
+
+    def attach(pair):
+        pair.dst.qmp(*_hmp(f'gdbserver unix:{pair.run.folder}/gdb,'
+                           'server=on,wait=off'))
+        debuggers.append(_debugger(pair))
+
+    with paused(logs, before=attach) as (pair, migration):
+        debuggers[-1].sendall(b'\x03')
+        check(answers(pair.dst), 'a debugger stops it: no answer')
+        equal(pair.dst.status(), 'running', 'before the recovery')
+        debuggers[-1].close()
+        check(answers(pair.dst), 'a debugger went: no answer')
+        with _debugger(pair) as another:
+            equal(another.recv(100), b'', 'the second debugger is told')
+        check(answers(pair.dst), 'a debugger came: no answer')
+        pair.src.set_parameters({'hybrid-push-policy': 'bubble',
+                                 'max-postcopy-bandwidth': 0})
+        through(pair, migration, 'migrate-recover')
+        wait_until(lambda: pair.dst.status() == 'paused', 'it was not stopped',
+                   PATIENCE)
+        equal(migration.wait_end(), 'completed', 'ended as')
+        pair.dst.qmp('cont')
+        audit(pair, 'dst')
 
 
 _PHASES = {'rounds': {'max-bandwidth': 8 << 20, 'hybrid-max-rounds': 50},
@@ -185,4 +227,4 @@ def commands_in_paging(logs):
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    commands_while_paused, commands_in_rounds, commands_in_paging)}
+    commands_while_paused, stops_while_paused, commands_in_rounds, commands_in_paging)}
