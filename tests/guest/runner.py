@@ -15,6 +15,7 @@ import traceback
 
 import alone
 import beside
+import cases_address
 import cases_alive
 import cases_attempt
 import cases_bitmap
@@ -103,7 +104,8 @@ def main():
              **cases_relay.CASES, **cases_dip.CASES, **cases_wait.CASES,
              **cases_attempt.CASES, **cases_alive.CASES,
              **cases_single.CASES, **cases_leaves.CASES,
-             **cases_strangers.CASES, **cases_config.CASES}
+             **cases_strangers.CASES, **cases_config.CASES,
+             **cases_address.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)
