@@ -11,18 +11,25 @@ import stat
 from common import IDLE, audit, booted, check, equal
 from hybridmig import paths
 from hybridmig.migrate import Migration
+from hybridmig.runs import Run
 from memory import LEDGER, MIB, Cgroup, asleep, end, huge_pages, inflate, tmpfs
 
 #: 64 GiB that the guest may get; the host has not as much.
 VIRTIO_MEM = ('-object', 'memory-backend-ram,id=vm0,size=64G,reserve=off',
               '-device')
 SIZE = '192M,maxmem=80G'
-SMALL = '64M,maxmem=80G'
+SMALL = '64,maxmem=80G'
 
 
 def _virtio_mem(requested):
     return (*VIRTIO_MEM,
             f'virtio-mem-pci,memdev=vm0,requested-size={requested}')
+
+
+def _awake(logs, extra=(), mem=64, **how):
+    """A guest of 64 MiB without an operating system, for the audit."""
+    return booted(logs, IDLE, bare=True, mem=mem, pages=7000,
+                  rate='unlimited', extra=extra, **how)
 
 
 def _memory_refused(result, what='memory'):
@@ -48,10 +55,12 @@ def virtio_mem_requested(logs):
     What the guest has been asked to plug it can plug by itself; what then?
     is the destination's to say.
     """
-    with asleep(logs, SMALL, _virtio_mem('64G')) as pair:
+    with _awake(logs, _virtio_mem('64G'), SMALL) as pair:
         result = end(pair)
         _memory_refused(result)
         check(result[1]['memory-needed'] >= 65536 * MIB, result[1])
+        equal(pair.running_sides(), ['src'], 'the guest runs at')
+        check(pair.src.audit().right, 'memory at the source')
         pair.renew_destination()
         # Whatever the source says
         _memory_refused(end(pair, {'hybrid-memory-check': 'enforce'},
@@ -67,12 +76,14 @@ def virtio_mem_requested(logs):
         equal(status, 'completed', 'with a warning')
         check('not enough memory' in dst['memory-warning'], dst)
         check('not enough memory' in pair.dst.output(), 'the log')
+        audit(pair, 'dst')
 
 
 def _taken(logs, dst, **src):
-    with asleep(logs, SMALL, _virtio_mem('64G')) as pair:
+    with _awake(logs, _virtio_mem('64G'), SMALL) as pair:
         status, _src, seen, error = end(pair, dst, **src)
         equal(status, 'completed', f'ended ({error}) as')
+        audit(pair, 'dst')
         return seen
 
 
@@ -150,7 +161,7 @@ def other_user(logs):
     if not os.path.exists('/dev/userfaultfd'):
         print('# no /dev/userfaultfd: not tested')
         return
-    with asleep(logs) as pair:
+    with _awake(logs) as pair:
         node = os.path.join(pair.run.folder, 'uffd')
         os.mknod(node, stat.S_IFCHR | 0o666,
                  os.stat('/dev/userfaultfd').st_rdev)
@@ -168,11 +179,12 @@ def other_user(logs):
         equal(dst['memory-limit-known'], False, 'limits are known')
         log = pair.dst.output()
         equal(log.count('warning'), 1, f'warnings in: {log}')
+        audit(pair, 'dst')
 
 
 def cgroup_hidden(logs):
     """A limit that nobody can see is told: once, and with what to do."""
-    with asleep(logs) as pair:
+    with _awake(logs) as pair:
         _destination_by(pair, HIDING)
         status, _src, dst, error = end(pair)
         equal(status, 'completed', f'ended ({error}) as')
@@ -180,6 +192,7 @@ def cgroup_hidden(logs):
         log = pair.dst.output()
         equal(log.count('cannot be read'), 1, f'warnings in: {log}')
         check('/sys/fs/cgroup' in log, log)
+        audit(pair, 'dst')
 
 
 def balloon(logs):
@@ -246,23 +259,24 @@ def huge_reserved(logs):
         if not there:
             print('# no huge pages: not tested')
             return
-        with asleep(logs, '64M', _huge(64, 'reserve=on')) as pair:
+        with _awake(logs, _huge(64, 'reserve=on')) as pair:
             status, _src, _dst, error = end(pair)
             equal(status, 'completed', f'ended ({error}) as')
+            audit(pair, 'dst')
 
 
 def _on_tmpfs(logs, size, share):
-    with asleep(logs) as pair, tmpfs(pair.run, size) as small:
-        for side, folder in (('src', '/dev/shm'), ('dst', small)):
-            pair.extra[side] += [
-                '-object', f'memory-backend-file,id=ram,size=64M,mem-path='
-                f'{folder},share={share}', '-machine', 'memory-backend=ram']
-        pair.src.stop()
-        pair.src = pair._guest('src')
-        pair.src.start()
-        pair.renew_destination()
+    def memory(folder):
+        return ('-object', f'memory-backend-file,id=ram,size=64M,mem-path='
+                f'{folder},share={share}')
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(Run(logs=logs))
+        small = stack.enter_context(tmpfs(run, size))
+        pair = stack.enter_context(_awake(
+            logs, machine='pc,memory-backend=ram', dst_extra=memory(small),
+            link={'src_extra': memory('/dev/shm')}))
         result = end(pair)
-        pair.dst.stop()
+        audit(pair, 'dst' if result[0] == 'completed' else 'src')
         return result
 
 
@@ -321,7 +335,7 @@ def _claim_of(guest):
 
 def ledger_claims(logs):
     """What is to come is noted, and nothing is left of it."""
-    with asleep(logs) as pair:
+    with _awake(logs) as pair:
         claims = []
 
         def look(migration):
@@ -332,6 +346,7 @@ def ledger_claims(logs):
         check(claims and claims[0], 'nothing was claimed')
         equal(_claim_of(pair.dst), None, 'left behind')
         check('cannot note' not in pair.dst.output(), pair.dst.output())
+        audit(pair, 'dst')
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
