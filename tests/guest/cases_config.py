@@ -126,7 +126,9 @@ def _commit(pair):
 
 def _mirror(pair):
     _target(pair, **{'bps-write': MIB, 'bps-write-max': MIB})
-    _job(pair, 'blockdev-mirror', device='disk', target='target', sync='full')
+    # With a larger buffer all would be on its way, and end when it is drained
+    _job(pair, 'blockdev-mirror', device='disk', target='target', sync='full',
+         **{'buf-size': MIB})
 
 
 def jobs_that_write(logs):
