@@ -30,7 +30,7 @@ def _descriptors(guest):
             found.append(os.readlink(os.path.join(folder, name)))
         except OSError:
             pass
-    return sorted(f for f in found if f != '/dev/userfaultfd')
+    return sorted(f for f in found if not f.endswith('/dev/userfaultfd'))
 
 
 def _settles(read, wanted, what):

@@ -52,9 +52,13 @@ def settle(pid, before, timeout=20):
 
 
 def _kind(target):
-    """The same for all sockets, all claims in the ledger, all logs of runs."""
+    """The same for all sockets, all claims in the ledger, all logs of runs.
+
+    In a chroot the device of a QEMU in a namespace is named from outside.
+    """
     for pattern, kind in ((r'^(socket|pipe):\[\d+\]$', r'\1'),
                           (r'/claim-\w+', '/claim'),
+                          (r'^.*(/dev/userfaultfd)$', r'\1'),
                           (r'^.*/hm-.*\.(\w+)( \(deleted\))?$', r'\1')):
         target = re.sub(pattern, kind, target)
     return target
