@@ -154,8 +154,11 @@ class Migration:
     def pause(self):
         """Out of band: a vCPU that waits for a page may hold the main loop."""
         for guest in (self.pair.src, self.pair.dst):
+            monitor = guest.monitor
+            if monitor is None:
+                raise QmpLost('the guest has been ended')
             try:
-                guest.monitor.command('migrate-pause', oob=True)
+                monitor.command('migrate-pause', oob=True)
             except QmpError:
                 pass            # it has noticed by itself
 
