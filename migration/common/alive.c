@@ -16,6 +16,12 @@ void hybrid_alive_init(HybridAlive *a)
     qemu_cond_init(&a->cond);
 }
 
+void hybrid_alive_destroy(HybridAlive *a)
+{
+    qemu_cond_destroy(&a->cond);
+    qemu_mutex_destroy(&a->lock);
+}
+
 /* Until the next look; false: it is over */
 static bool hybrid_alive_wait(HybridAlive *a, uint32_t step_ms)
 {

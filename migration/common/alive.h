@@ -34,8 +34,9 @@ typedef struct HybridAlive {
     HybridSilence connect;
 } HybridAlive;
 
-/* Once, before all others */
+/* Before all others, and after them, when no thread runs */
 void hybrid_alive_init(HybridAlive *a);
+void hybrid_alive_destroy(HybridAlive *a);
 
 /* The peer is told that our timeout is @told_ms, its own is @peer_ms */
 void hybrid_alive_begin(HybridAlive *a, const char *name,

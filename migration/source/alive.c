@@ -21,27 +21,40 @@
 #include "migration/hybrid/policy/alive.h"
 #include "migration/hybrid/source/alive.h"
 
-static struct {
+struct HybridWatch {
     HybridAlive both;
     bool idle;                  /* under its lock: the stream may be used */
     unsigned idle_depth;        /* migration thread */
     HybridSilence preempt;      /* what that channel has taken */
-} alive;
+};
 
-static void __attribute__((__constructor__)) hybrid_alive_src_construct(void)
+HybridWatch *hybrid_watch_new(void)
 {
-    hybrid_alive_init(&alive.both);
+    HybridWatch *w = g_new0(HybridWatch, 1);
+
+    hybrid_alive_init(&w->both);
+    return w;
+}
+
+void hybrid_watch_free(HybridWatch *w)
+{
+    if (w) {
+        hybrid_alive_destroy(&w->both);
+        g_free(w);
+    }
 }
 
 uint32_t hybrid_alive_src_ms(void)
 {
-    return qatomic_read(&alive.both.runs) ? migrate_hybrid_peer_timeout() : 0;
+    HybridWatch *w = hybrid_source()->watch;
+
+    return qatomic_read(&w->both.runs) ? migrate_hybrid_peer_timeout() : 0;
 }
 
 /* Are we in a state in which both directions are used? */
 static bool hybrid_alive_src_in_use(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     QEMU_LOCK_GUARD(&h->lock);
     switch (h->state) {
@@ -82,23 +95,25 @@ static void hybrid_alive_src_lost(MigrationState *s, const char *what,
 static int64_t hybrid_alive_preempt(MigrationState *s, int64_t now_us,
                                     int64_t step_us)
 {
+    HybridWatch *w = hybrid_source()->watch;
     QEMUFile *f = s->postcopy_qemufile_src;
     HybridTcp tcp;
 
     if (!f || !hybrid_tcp_ask(hybrid_tcp_socket(f), &tcp) || !tcp.queued) {
-        hybrid_silence_reset(&alive.preempt);
+        hybrid_silence_reset(&w->preempt);
         return 0;
     }
-    return hybrid_silence_look(&alive.preempt, now_us, step_us,
+    return hybrid_silence_look(&w->preempt, now_us, step_us,
                                tcp.delivered - tcp.queued, false);
 }
 
 static void hybrid_alive_src_say(MigrationState *s, uint32_t own_ms)
 {
-    HybridAlive *a = &alive.both;
+    HybridWatch *w = hybrid_source()->watch;
+    HybridAlive *a = &w->both;
 
     QEMU_LOCK_GUARD(&a->lock);
-    if (alive.idle && hybrid_alive_room(s->to_dst_file)) {
+    if (w->idle && hybrid_alive_room(s->to_dst_file)) {
         HybridMessage m = hybrid_alive_message(HYBRID_MSG_ALIVE_TO_DST, own_ms);
 
         trace_hybrid_message("src", hybrid_msg_str(HYBRID_MSG_ALIVE));
@@ -109,8 +124,9 @@ static void hybrid_alive_src_say(MigrationState *s, uint32_t own_ms)
 
 static uint32_t hybrid_alive_src_look(void)
 {
+    HybridWatch *w = hybrid_source()->watch;
     MigrationState *s = migrate_get_current();
-    HybridAlive *a = &alive.both;
+    HybridAlive *a = &w->both;
     uint32_t own_ms = migrate_hybrid_peer_timeout();
     uint32_t peer_ms = qatomic_read(&a->peer_ms);
     uint32_t step_ms = hybrid_alive_step_ms(own_ms, peer_ms);
@@ -120,7 +136,7 @@ static uint32_t hybrid_alive_src_look(void)
     if (!hybrid_alive_src_in_use(s)) {
         hybrid_silence_reset(&a->heard);
         hybrid_silence_reset(&a->said);
-        hybrid_silence_reset(&alive.preempt);
+        hybrid_silence_reset(&w->preempt);
         return step_ms;
     }
     if (own_ms != a->own_ms) {
@@ -159,52 +175,59 @@ static uint32_t hybrid_alive_src_look(void)
 
 void hybrid_alive_src_begin(uint32_t told_ms, uint32_t peer_ms)
 {
-    alive.idle = false;
-    hybrid_silence_reset(&alive.preempt);
-    hybrid_alive_begin(&alive.both, "mig/src/alive", hybrid_alive_src_look,
+    HybridWatch *w = hybrid_source()->watch;
+
+    w->idle = false;
+    hybrid_silence_reset(&w->preempt);
+    hybrid_alive_begin(&w->both, "mig/src/alive", hybrid_alive_src_look,
                        told_ms, peer_ms);
 }
 
 void hybrid_alive_src_end(void)
 {
-    hybrid_alive_end(&alive.both);
-    alive.idle_depth = 0;
+    HybridWatch *w = hybrid_source()->watch;
+
+    hybrid_alive_end(&w->both);
+    w->idle_depth = 0;
 }
 
 void hybrid_alive_src_heard(HybridMessage *m)
 {
-    qatomic_set(&alive.both.peer_ms, hybrid_msg_get_be32(m));
+    HybridWatch *w = hybrid_source()->watch;
+
+    qatomic_set(&w->both.peer_ms, hybrid_msg_get_be32(m));
 }
 
 /* Only the thread that owns the stream can leave it to another one */
-static bool hybrid_alive_owns_stream(MigrationState *s)
+static bool hybrid_alive_owns_stream(MigrationState *s, HybridWatch *w)
 {
-    return qatomic_read(&alive.both.runs) && qemu_thread_is_self(&s->thread);
+    return w && qatomic_read(&w->both.runs) &&
+           qemu_thread_is_self(&s->thread);
 }
 
 void hybrid_src_idle_begin(MigrationState *s)
 {
-    HybridAlive *a = &alive.both;
+    HybridWatch *w = hybrid_source()->watch;
 
-    if (!hybrid_alive_owns_stream(s) || alive.idle_depth++ || !s->to_dst_file) {
+    if (!hybrid_alive_owns_stream(s, w) || w->idle_depth++ || !s->to_dst_file) {
         return;
     }
-    if (qatomic_read(&a->peer_ms) || migrate_hybrid_peer_timeout() ||
-        qatomic_read(&a->told_ms)) {
+    if (qatomic_read(&w->both.peer_ms) || migrate_hybrid_peer_timeout() ||
+        qatomic_read(&w->both.told_ms)) {
         /* If somebody has to wait for this, then not the other thread */
         qemu_fflush(s->to_dst_file);
-        QEMU_LOCK_GUARD(&a->lock);
-        alive.idle = true;
+        QEMU_LOCK_GUARD(&w->both.lock);
+        w->idle = true;
     }
 }
 
 void hybrid_src_idle_end(MigrationState *s)
 {
-    HybridAlive *a = &alive.both;
+    HybridWatch *w = hybrid_source()->watch;
 
-    if (hybrid_alive_owns_stream(s) && alive.idle_depth && !--alive.idle_depth) {
-        QEMU_LOCK_GUARD(&a->lock);
-        alive.idle = false;
+    if (hybrid_alive_owns_stream(s, w) && w->idle_depth && !--w->idle_depth) {
+        QEMU_LOCK_GUARD(&w->both.lock);
+        w->idle = false;
     }
 }
 
@@ -217,5 +240,9 @@ void hybrid_src_idle_bql_lock(MigrationState *s)
 
 void hybrid_src_connects_preempt(bool begins)
 {
-    qatomic_set(&alive.both.connecting, begins);
+    HybridWatch *w = hybrid_source()->watch;
+
+    if (w) {
+        qatomic_set(&w->both.connecting, begins);
+    }
 }

@@ -7,8 +7,11 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_ALIVE_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_ALIVE_H
 
-#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/source/state.h"
 #include "migration/hybrid/protocol/msg.h"
+
+HybridWatch *hybrid_watch_new(void);
+void hybrid_watch_free(HybridWatch *w);
 
 /*
  * The destination takes part in it: begin, with what it was @told_ms of our

@@ -29,7 +29,7 @@
 /* How many pages may go first: more would keep each other waiting */
 #define HYBRID_RECENT_MAX     512
 
-typedef struct HybridDefer {
+struct HybridDefer {
     unsigned threshold;         /* 0: off */
     HybridSampler sampler;
     int64_t cleared_us;         /* when the log was */
@@ -37,10 +37,11 @@ typedef struct HybridDefer {
 
     /* the order of the first round */
     GArray *parts;              /* of HybridPart, the blocks */
+    size_t chunks;              /* of all of them */
     HybridScan scan;
     bool scanning;
     uint32_t version;           /* of the list of blocks that parts is of */
-} HybridDefer;
+};
 
 /* Chunks @first to @first + @chunks - 1 of the scan are those of @rb */
 typedef struct HybridPart {
@@ -49,7 +50,18 @@ typedef struct HybridPart {
     size_t chunks;
 } HybridPart;
 
-static HybridDefer hybrid_defer;
+HybridDefer *hybrid_defer_new(void)
+{
+    return g_new0(HybridDefer, 1);
+}
+
+void hybrid_defer_free(HybridDefer *d)
+{
+    if (d) {
+        g_clear_pointer(&d->parts, g_array_unref);
+        g_free(d);
+    }
+}
 
 static unsigned hybrid_block_ratio(RAMBlock *rb)
 {
@@ -71,28 +83,27 @@ static int hybrid_defer_alloc(RAMBlock *rb, void *opaque)
 
 static int hybrid_defer_add_part(RAMBlock *rb, void *opaque)
 {
-    size_t *chunks = opaque;
+    HybridDefer *d = opaque;
     HybridPart part = {
         .rb = rb,
-        .first = *chunks,
+        .first = d->chunks,
         .chunks = DIV_ROUND_UP(hybrid_block_pages(rb), HYBRID_HOT_CHUNK),
     };
 
-    g_array_append_val(hybrid_defer.parts, part);
-    *chunks += part.chunks;
+    g_array_append_val(d->parts, part);
+    d->chunks += part.chunks;
     return 0;
 }
 
 static void hybrid_defer_begin_scan(HybridDefer *d)
 {
-    size_t chunks = 0;
-
     g_clear_pointer(&d->parts, g_array_unref);
     d->parts = g_array_new(false, false, sizeof(HybridPart));
+    d->chunks = 0;
     d->version = ram_list.version;
     smp_rmb();                  /* the version, then the list */
-    foreach_not_ignored_block(hybrid_defer_add_part, &chunks);
-    hybrid_scan_init(&d->scan, chunks);
+    foreach_not_ignored_block(hybrid_defer_add_part, d);
+    hybrid_scan_init(&d->scan, d->chunks);
     d->scanning = hybrid_scan_next(&d->scan);
 }
 
@@ -124,7 +135,7 @@ static bool hybrid_defer_in_chunk(HybridDefer *d, RAMBlock **block,
 
 void hybrid_defer_pick(RAMBlock **block, unsigned long *page)
 {
-    HybridDefer *d = &hybrid_defer;
+    HybridDefer *d = hybrid_source()->defer;
     unsigned long found;
     RAMBlock *rb;
 
@@ -148,7 +159,7 @@ void hybrid_defer_pick(RAMBlock **block, unsigned long *page)
 
 void hybrid_defer_begin(unsigned threshold)
 {
-    HybridDefer *d = &hybrid_defer;
+    HybridDefer *d = hybrid_source()->defer;
 
     d->threshold = threshold;
     d->scanning = false;
@@ -222,11 +233,11 @@ static bool hybrid_defer_may_clear(int64_t now_us, int64_t cpu_begin_us)
 {
     uint64_t pages = 0;
 
-    if (hybrid_defer.read_clears) {
+    if (hybrid_source()->defer->read_clears) {
         return true;            /* it is paid before the next look */
     }
     foreach_not_ignored_block(hybrid_defer_read_block, &pages);
-    return hybrid_sampler_may_clear(&hybrid_defer.sampler, now_us,
+    return hybrid_sampler_may_clear(&hybrid_source()->defer->sampler, now_us,
                                     hybrid_thread_us() - cpu_begin_us, pages);
 }
 
@@ -244,7 +255,7 @@ static void hybrid_defer_look(HybridFound *found)
         found->look.cleared = found->look.cleared ||
                               hybrid_defer_may_clear(now_us, cpu_begin_us);
         found->next_heat = found->look.cleared && !found->recent &&
-            hybrid_sampler_next_heat(&hybrid_defer.sampler, now_us);
+            hybrid_sampler_next_heat(&hybrid_source()->defer->sampler, now_us);
         foreach_not_ignored_block(hybrid_defer_look_block, found);
     }
     if (found->look.cleared) {
@@ -257,7 +268,7 @@ static void hybrid_defer_look(HybridFound *found)
 bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
                          uint64_t *fresh, uint64_t *whole)
 {
-    HybridDefer *d = &hybrid_defer;
+    HybridDefer *d = hybrid_source()->defer;
     int64_t begin_us = hybrid_now_us();
     HybridFound found = {
         .look.cleared = now,
@@ -295,7 +306,7 @@ static uint64_t hybrid_defer_each(RAMBlockIterFunc *func, uint64_t *whole)
 {
     HybridCount count = { 0 };
 
-    if (hybrid_defer.threshold) {
+    if (hybrid_source()->defer->threshold) {
         QEMU_LOCK_GUARD(ram_bitmap_mutex());
         RCU_READ_LOCK_GUARD();
         foreach_not_ignored_block(func, &count);
@@ -373,7 +384,7 @@ static int hybrid_dirty_add_lone(RAMBlock *rb, void *opaque)
 
 bool hybrid_defer_recent(void)
 {
-    HybridDefer *d = &hybrid_defer;
+    HybridDefer *d = hybrid_source()->defer;
     HybridFound found = { .recent = true, .look.cleared = true };
     unsigned n;
 
@@ -450,7 +461,7 @@ static int hybrid_hot_count_block(RAMBlock *rb, void *opaque)
     count->pages += hybrid_hot_count(&rb->hybrid->heat, rb->bmap,
                                      hybrid_block_pages(rb),
                                      hybrid_block_ratio(rb),
-                                     hybrid_defer.threshold, &whole);
+                                     hybrid_source()->defer->threshold, &whole);
     count->whole += whole;
     return 0;
 }
@@ -459,7 +470,7 @@ static int hybrid_hot_defer_block(RAMBlock *rb, void *opaque)
 {
     hybrid_hot_defer(&rb->hybrid->heat, rb->bmap, rb->hybrid->deferred,
                      hybrid_block_pages(rb), hybrid_block_ratio(rb),
-                     hybrid_defer.threshold);
+                     hybrid_source()->defer->threshold);
     return 0;
 }
 

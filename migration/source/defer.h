@@ -7,7 +7,10 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_DEFER_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_DEFER_H
 
-#include "exec/cpu-common.h"
+#include "migration/hybrid/source/state.h"
+
+HybridDefer *hybrid_defer_new(void);
+void hybrid_defer_free(HybridDefer *d);
 
 /* Rounds begin: @threshold samples make a page hot, 0: no page bitmap */
 void hybrid_defer_begin(unsigned threshold);

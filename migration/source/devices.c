@@ -32,18 +32,29 @@ typedef struct HybridDevicePage {
     unsigned long page;         /* first of a host page */
 } HybridDevicePage;
 
-static struct {
-    GArray *pages;              /* of HybridDevicePage; NULL: none */
+/* Migration thread */
+struct HybridDevices {
+    GArray *pages;              /* of HybridDevicePage */
     guint next;                 /* that is looked at */
-} devices;
+};
 
-void hybrid_devices_reset(void)
+HybridDevices *hybrid_devices_new(void)
 {
-    g_clear_pointer(&devices.pages, g_array_unref);
-    devices.next = 0;
+    HybridDevices *d = g_new0(HybridDevices, 1);
+
+    d->pages = g_array_new(false, false, sizeof(HybridDevicePage));
+    return d;
 }
 
-static void hybrid_devices_add(hwaddr addr)
+void hybrid_devices_free(HybridDevices *d)
+{
+    if (d) {
+        g_array_unref(d->pages);
+        g_free(d);
+    }
+}
+
+static void hybrid_devices_add(HybridDevices *d, hwaddr addr)
 {
     HybridDevicePage page;
     MemoryRegion *mr;
@@ -57,15 +68,14 @@ static void hybrid_devices_add(hwaddr addr)
     page.rb = mr->ram_block;
     page.page = QEMU_ALIGN_DOWN(offset, qemu_ram_pagesize(page.rb)) >>
                 qemu_target_page_bits();
-    if (!devices.pages) {
-        devices.pages = g_array_new(false, false, sizeof(page));
-    }
-    g_array_append_val(devices.pages, page);
+    g_array_append_val(d->pages, page);
 }
 
 void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used)
 {
-    if (!hybrid_src_agreed() || hybrid_src.completing || !avail || !used ||
+    HybridSource *h = hybrid_source();
+
+    if (!hybrid_src_agreed() || h->completing || !avail || !used ||
         !hybrid_src_still_stopped()) {
         return;
     }
@@ -81,15 +91,17 @@ void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used)
         return;
     }
     RCU_READ_LOCK_GUARD();
-    hybrid_devices_add(avail + offsetof(struct vring_avail, idx));
-    hybrid_devices_add(used + offsetof(struct vring_used, idx));
+    hybrid_devices_add(h->devices, avail + offsetof(struct vring_avail, idx));
+    hybrid_devices_add(h->devices, used + offsetof(struct vring_used, idx));
 }
 
 bool hybrid_devices_pick(RAMBlock **block, unsigned long *page)
 {
-    while (devices.pages && devices.next < devices.pages->len) {
-        HybridDevicePage *p = &g_array_index(devices.pages, HybridDevicePage,
-                                             devices.next++);
+    HybridDevices *d = hybrid_source()->devices;
+
+    while (d->next < d->pages->len) {
+        HybridDevicePage *p = &g_array_index(d->pages, HybridDevicePage,
+                                             d->next++);
         unsigned long end = p->page + (qemu_ram_pagesize(p->rb) >>
                                        qemu_target_page_bits());
 
@@ -104,18 +116,20 @@ bool hybrid_devices_pick(RAMBlock **block, unsigned long *page)
 
 void hybrid_devices_send(MigrationState *s)
 {
-    uint64_t before = stat64_get(&hybrid_src.pages_total);
-    guint known = devices.pages ? devices.pages->len : 0;
+    HybridSource *h = hybrid_source();
+    HybridDevices *d = h->devices;
+    uint64_t before = stat64_get(&h->pages_total);
+    guint known = d->pages->len;
 
-    while (devices.next < known && hybrid_src_still_stopped() &&
+    while (d->next < known && hybrid_src_still_stopped() &&
            !qemu_file_get_error(s->to_dst_file)) {
-        guint next = devices.next;
+        guint next = d->next;
 
         qemu_savevm_state_iterate(s->to_dst_file, true);
-        if (devices.next == next) {
+        if (d->next == next) {
             break;              /* no more may be sent now: on request */
         }
     }
-    trace_hybrid_devices(known, stat64_get(&hybrid_src.pages_total) - before);
-    hybrid_devices_reset();
+    trace_hybrid_devices(known, stat64_get(&h->pages_total) - before);
+    d->next = known;            /* what is left is sent on request */
 }

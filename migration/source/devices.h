@@ -8,10 +8,11 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_DEVICES_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_DEVICES_H
 
-#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/source/state.h"
 
-/* A new migration */
-void hybrid_devices_reset(void);
+HybridDevices *hybrid_devices_new(void);
+void hybrid_devices_free(HybridDevices *d);
+
 /*
  * The devices are saved, and while hybrid_src_requests_only() holds: send
  * what they read.  Migration thread, without the BQL.

@@ -92,7 +92,7 @@ static int hybrid_discard_block(RAMBlock *rb, void *opaque)
 bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
 {
     HybridDiscarder d = { .f = s->to_dst_file };
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active || !(h->flags & HYBRID_FLAG_DISCARD) || !rb->hybrid) {
         return false;
@@ -111,7 +111,7 @@ void hybrid_discard_before_stop(MigrationState *s)
 {
     /* The first message has the destination drop what no page was sent for */
     HybridDiscarder d = { .f = s->to_dst_file, .each = true };
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!(h->flags & HYBRID_FLAG_DISCARD)) {
         return;

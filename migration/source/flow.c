@@ -53,7 +53,7 @@
 /* With nothing to push: how soon a new push policy is noticed */
 #define HYBRID_FLOW_IDLE_US 50000
 
-static struct {
+struct HybridInFlight {
     HybridFlow policy;
     QEMUFile *file;             /* that the policy knows; NULL: none */
     int fd;                     /* of its socket, or -1 */
@@ -67,7 +67,17 @@ static struct {
     uint64_t stop_at;           /* sent bytes up to which nobody need look */
     int64_t wait_until_us;      /* no room before that; 0: not known */
     int64_t traced_us;
-} flow;
+};
+
+HybridInFlight *hybrid_flow_new(void)
+{
+    return g_new0(HybridInFlight, 1);
+}
+
+void hybrid_flow_free(HybridInFlight *flow)
+{
+    g_free(flow);
+}
 
 uint64_t hybrid_flow_queued(void)
 {
@@ -77,153 +87,158 @@ uint64_t hybrid_flow_queued(void)
     return hybrid_tcp_ask(fd, &sock) ? sock.queued : 0;
 }
 
-void hybrid_flow_reset(bool again)
+void hybrid_flow_recovers(HybridInFlight *flow)
 {
-    flow.file = NULL;
-    flow.again = again;
-    stat64_set(&flow.peer_read, 0);
-    qatomic_set(&flow.peer_step, 0);
-    hybrid_kick_init();
+    flow->file = NULL;
+    flow->again = true;
+    stat64_set(&flow->peer_read, 0);
+    qatomic_set(&flow->peer_step, 0);
 }
 
 /* Begin with a connection that is new: the first, or after a recovery */
-static void hybrid_flow_know(QEMUFile *f)
+static void hybrid_flow_know(HybridSource *h, QEMUFile *f)
 {
+    HybridInFlight *flow = h->flow;
     HybridTcp s;
-    double bandwidth = hybrid_rounds_bandwidth(&hybrid_src.rounds);
+    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
 
-    if (f == flow.file) {
+    if (f == flow->file) {
         return;
     }
-    flow.file = f;
-    flow.stop_at = 0;
-    flow.wait_until_us = 0;
-    flow.traced_us = 0;
-    flow.fd = hybrid_tcp_socket(f);
+    flow->file = f;
+    flow->stop_at = 0;
+    flow->wait_until_us = 0;
+    flow->traced_us = 0;
+    flow->fd = hybrid_tcp_socket(f);
     /*
      * Without acknowledgements to count there is nothing to be controlled: a
      * UNIX socket does not say what lies behind it.
      */
-    flow.control = hybrid_tcp_ask(flow.fd, &s) && s.delivered;
-    hybrid_flow_init(&flow.policy, qemu_target_page_size(), bandwidth);
+    flow->control = hybrid_tcp_ask(flow->fd, &s) && s.delivered;
+    hybrid_flow_init(&flow->policy, qemu_target_page_size(), bandwidth);
     /* On the first connection the handoff shows that all has been read */
-    flow.base = qemu_file_stream_bytes(f);
-    hybrid_peer_init(&flow.peer, qemu_target_page_size(), bandwidth,
-                     flow.again ? -1 : hybrid_src.peer_rtt_us);
+    flow->base = qemu_file_stream_bytes(f);
+    hybrid_peer_init(&flow->peer, qemu_target_page_size(), bandwidth,
+                     flow->again ? -1 : h->peer_rtt_us);
 }
 
-static void hybrid_flow_trace(int64_t now_us, uint64_t queued)
+static void hybrid_flow_trace(HybridInFlight *flow, int64_t now_us, uint64_t queued)
 {
-    if (now_us - flow.traced_us >= 100000) {
-        flow.traced_us = now_us;
-        trace_hybrid_flow("push", flow.policy.bandwidth, flow.policy.rtt_us,
-                          hybrid_flow_limit(&flow.policy), queued);
+    if (now_us - flow->traced_us >= 100000) {
+        flow->traced_us = now_us;
+        trace_hybrid_flow("push", flow->policy.bandwidth, flow->policy.rtt_us,
+                          hybrid_flow_limit(&flow->policy), queued);
     }
 }
 
-static void hybrid_flow_trace_peer(int64_t now_us)
+static void hybrid_flow_trace_peer(HybridInFlight *flow, int64_t now_us)
 {
-    const HybridPeer *p = &flow.peer;
+    const HybridPeer *p = &flow->peer;
 
-    if (now_us - flow.traced_us >= 100000) {
-        flow.traced_us = now_us;
+    if (now_us - flow->traced_us >= 100000) {
+        flow->traced_us = now_us;
         trace_hybrid_flow("peer", p->bandwidth, p->rtt_us,
                           hybrid_peer_limit(p), p->sent - p->read);
     }
 }
 
 /* What the socket says: how much may be handed over now, 0: wait */
-static uint64_t hybrid_tcp_socket_room(QEMUFile *f, uint64_t put,
+static uint64_t hybrid_flow_socket_room(HybridInFlight *flow, uint64_t put,
                                         int64_t now_us)
 {
     HybridTcp sock;
     uint64_t written, room;
 
-    if (!flow.control || !hybrid_tcp_ask(flow.fd, &sock)) {
+    if (!flow->control || !hybrid_tcp_ask(flow->fd, &sock)) {
         return UINT64_MAX;
     }
     /* What is still in QEMU's own buffer goes out with what comes next */
     written = stat64_get(&mig_stats.qemu_file_transferred);
     sock.queued += put - MIN(put, written);
-    hybrid_flow_sample(&flow.policy, now_us, sock.delivered, sock.queued,
+    hybrid_flow_sample(&flow->policy, now_us, sock.delivered, sock.queued,
                        sock.rtt_us);
-    hybrid_flow_trace(now_us, sock.queued);
-    room = hybrid_flow_budget(&flow.policy, sock.queued);
+    hybrid_flow_trace(flow, now_us, sock.queued);
+    room = hybrid_flow_budget(&flow->policy, sock.queued);
     if (!room) {
-        flow.wait_until_us = now_us + hybrid_flow_wait_us(&flow.policy,
+        flow->wait_until_us = now_us + hybrid_flow_wait_us(&flow->policy,
                                                           sock.queued);
     }
     return room;
 }
 
 /* The same, by what the peer has read */
-static uint64_t hybrid_flow_peer_room(QEMUFile *f, int64_t now_us)
+static uint64_t hybrid_flow_peer_room(HybridSource *h, QEMUFile *f,
+                                      int64_t now_us)
 {
+    HybridInFlight *flow = h->flow;
     uint64_t read, room;
 
-    if (!(hybrid_src.flags & HYBRID_FLAG_PLACED)) {
+    if (!(h->flags & HYBRID_FLAG_PLACED)) {
         return UINT64_MAX;
     }
     /* Before it is looked at: PLACED that comes now ends the sleep */
-    qatomic_set(&flow.awaits_peer, true);
+    qatomic_set(&flow->awaits_peer, true);
     smp_mb();                   /* pairs with hybrid_flow_peer_read() */
-    read = MAX(stat64_get(&flow.peer_read), flow.base);
-    hybrid_peer_sample(&flow.peer, now_us, qemu_file_stream_bytes(f), read);
-    room = hybrid_peer_budget(&flow.peer, qatomic_read(&flow.peer_step));
+    read = MAX(stat64_get(&flow->peer_read), flow->base);
+    hybrid_peer_sample(&flow->peer, now_us, qemu_file_stream_bytes(f), read);
+    room = hybrid_peer_budget(&flow->peer, qatomic_read(&flow->peer_step));
     if (room) {
-        qatomic_set(&flow.awaits_peer, false);
+        qatomic_set(&flow->awaits_peer, false);
     } else {
-        flow.wait_until_us = now_us + HYBRID_FLOW_PEER_US;
+        flow->wait_until_us = now_us + HYBRID_FLOW_PEER_US;
     }
-    if (!flow.control) {
-        hybrid_flow_trace_peer(now_us);
+    if (!flow->control) {
+        hybrid_flow_trace_peer(flow, now_us);
     }
     return room;
 }
 
 bool hybrid_flow_full(QEMUFile *f)
 {
+    HybridSource *h = hybrid_source();
+    HybridInFlight *flow = h->flow;
     MigrationState *s = migrate_get_current();
     uint64_t put, room;
     int64_t now_us;
 
-    if (!hybrid_src.active || hybrid_src.observe ||
+    if (!h->active || h->observe ||
         s->state != MIGRATION_STATUS_POSTCOPY_ACTIVE) {
         return false;
     }
-    hybrid_flow_know(f);
+    hybrid_flow_know(h, f);
     put = qemu_file_transferred(f);
-    if (put < flow.stop_at) {
+    if (put < flow->stop_at) {
         return false;
     }
     now_us = hybrid_now_us();
-    flow.wait_until_us = 0;
-    qatomic_set(&flow.awaits_peer, false);
-    room = hybrid_tcp_socket_room(f, put, now_us);
+    flow->wait_until_us = 0;
+    qatomic_set(&flow->awaits_peer, false);
+    room = hybrid_flow_socket_room(flow, put, now_us);
     if (room) {
-        room = MIN(room, hybrid_flow_peer_room(f, now_us));
+        room = MIN(room, hybrid_flow_peer_room(h, f, now_us));
     }
-    flow.stop_at = room == UINT64_MAX ? put + HYBRID_FLOW_LOOK : put + room;
+    flow->stop_at = room == UINT64_MAX ? put + HYBRID_FLOW_LOOK : put + room;
     return !room;
 }
 
-void hybrid_flow_peer_read(HybridMessage *m)
+void hybrid_flow_peer_read(HybridSource *h, HybridMessage *m)
 {
+    HybridInFlight *flow = h->flow;
     uint64_t read = hybrid_msg_get_be64(m);
 
-    qatomic_set(&flow.peer_step, MIN(hybrid_msg_get_be32(m),
+    qatomic_set(&flow->peer_step, MIN(hybrid_msg_get_be32(m),
                                      HYBRID_READER_STEP_MAX));
-    stat64_set(&flow.peer_read, read);
+    stat64_set(&flow->peer_read, read);
     smp_mb();                   /* said; then look who is about to wait */
-    if (qatomic_read(&flow.awaits_peer)) {
-        hybrid_kick_surely();
+    if (qatomic_read(&flow->awaits_peer)) {
+        hybrid_kick_surely(h->kick);
     }
 }
 
 /* Until the connection breaks, a page is requested, or time is up */
-static void hybrid_flow_sleep(QEMUFile *f, int64_t us)
+static void hybrid_flow_sleep(HybridSource *h, QEMUFile *f, int64_t us)
 {
-    if (!hybrid_kick_sleep(flow.fd, us)) {
+    if (!hybrid_kick_sleep(h->kick, h->flow->fd, us)) {
         /* Nothing may be sent that would run into it */
         qemu_file_set_error(f, -EIO);
     }
@@ -231,15 +246,21 @@ static void hybrid_flow_sleep(QEMUFile *f, int64_t us)
 
 void hybrid_flow_wait(QEMUFile *f)
 {
+    HybridSource *h = hybrid_source();
+    HybridInFlight *flow = h->flow;
+
+    if (!h->active) {
+        return;
+    }
     while (!qemu_file_get_error(f) && !ram_postcopy_requests_pending()) {
-        int64_t left_us = flow.wait_until_us - hybrid_now_us();
+        int64_t left_us = flow->wait_until_us - hybrid_now_us();
 
         if (hybrid_push_idle()) {
-            hybrid_flow_know(f);
-            hybrid_flow_sleep(f, HYBRID_FLOW_IDLE_US);
-        } else if (flow.wait_until_us && left_us > 0) {
-            hybrid_flow_sleep(f, left_us);
-            flow.wait_until_us = 0;
+            hybrid_flow_know(h, f);
+            hybrid_flow_sleep(h, f, HYBRID_FLOW_IDLE_US);
+        } else if (flow->wait_until_us && left_us > 0) {
+            hybrid_flow_sleep(h, f, left_us);
+            flow->wait_until_us = 0;
         } else if (!hybrid_flow_full(f)) {
             break;
         }
@@ -248,8 +269,9 @@ void hybrid_flow_wait(QEMUFile *f)
 
 void hybrid_flow_drain(MigrationState *s)
 {
+    HybridSource *h = hybrid_source();
     QEMUFile *f = s->to_dst_file;
-    double bandwidth = hybrid_rounds_bandwidth(&hybrid_src.rounds);
+    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
     int64_t moved_us = hybrid_now_us();
     uint64_t least, drained;
     HybridTcp sock;
@@ -273,9 +295,9 @@ void hybrid_flow_drain(MigrationState *s)
         }
     }
     trace_hybrid_flow("drained", bandwidth, sock.rtt_us, drained, sock.queued);
-    if (!qemu_file_get_error(f) && hybrid_src.peer_rtt_us >= 0 &&
-        (hybrid_src.peer_rtt_us <= HYBRID_FLOW_SHORT_US || !sock.delivered)) {
+    if (!qemu_file_get_error(f) && h->peer_rtt_us >= 0 &&
+        (h->peer_rtt_us <= HYBRID_FLOW_SHORT_US || !sock.delivered)) {
         hybrid_src_probe_rtt(s, HYBRID_PROBE_DRAINED, HYBRID_FLOW_ARRIVE_US);
-        trace_hybrid_flow("arrived", bandwidth, hybrid_src.peer_rtt_us, 0, 0);
+        trace_hybrid_flow("arrived", bandwidth, h->peer_rtt_us, 0, 0);
     }
 }

@@ -7,17 +7,20 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_FLOW_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_FLOW_H
 
-#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/source/state.h"
 #include "migration/hybrid/protocol/msg.h"
+
+HybridInFlight *hybrid_flow_new(void);
+void hybrid_flow_free(HybridInFlight *flow);
 
 /* Bytes that the main channel's socket holds.  Migration thread. */
 uint64_t hybrid_flow_queued(void);
 
-/* A new connection: a new migration's, or @again one that is recovered */
-void hybrid_flow_reset(bool again);
+/* Another connection, of a recovery; migration thread */
+void hybrid_flow_recovers(HybridInFlight *flow);
 
 /* PLACED has come.  Return path thread. */
-void hybrid_flow_peer_read(HybridMessage *m);
+void hybrid_flow_peer_read(HybridSource *h, HybridMessage *m);
 
 /*
  * Before the guest is stopped: wait until what was sent has arrived, so that

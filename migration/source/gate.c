@@ -34,7 +34,7 @@ enum {
 
 bool hybrid_src_gate(HybridFromDst msg, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     HybridVerdict verdict = hybrid_gate_src(h->state, msg);
 
     if (verdict == HYBRID_GATE_PASS) {
@@ -84,7 +84,7 @@ static HybridFromDst hybrid_src_upstream(uint16_t type, const uint8_t *body)
 
 bool hybrid_src_admit(uint16_t type, const uint8_t *body, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     HybridFromDst msg;
 
     if (!h->active || h->observe) {
@@ -108,13 +108,17 @@ bool hybrid_src_admit(uint16_t type, const uint8_t *body, Error **errp)
 
 void hybrid_src_rp_end(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     bool stop;
+
+    if (!h->active) {
+        return;
+    }
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         h->rp_ended = true;
         /* In PACKAGED the migration thread looks, and ABORT is to be said */
-        stop = h->active && h->state != HANDOFF_SRC_PACKAGED &&
+        stop = h->state != HANDOFF_SRC_PACKAGED &&
                migrate_has_error(s);
         qemu_cond_broadcast(&h->cond);
     }

@@ -13,6 +13,7 @@
 #include "migration/qemu-file.h"
 #include "exec/cpu-common.h"
 
+typedef struct HybridSource HybridSource;
 typedef struct MigrationState MigrationState;
 typedef struct VirtIODevice VirtIODevice;
 

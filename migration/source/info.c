@@ -66,7 +66,7 @@ static MigrationHybridRound *hybrid_fill_round(const HybridRoundRecord *r)
     return q;
 }
 
-static void hybrid_fill_rounds(HybridSrc *h, MigrationHybridInfo *i)
+static void hybrid_fill_rounds(HybridSource *h, MigrationHybridInfo *i)
 {
     MigrationHybridRoundList **tail = &i->rounds;
 
@@ -87,7 +87,7 @@ static void hybrid_fill_rounds(HybridSrc *h, MigrationHybridInfo *i)
     }
 }
 
-static void hybrid_fill_pages(HybridSrc *h, MigrationHybridInfo *i)
+static void hybrid_fill_pages(HybridSource *h, MigrationHybridInfo *i)
 {
     MigrationHybridPages *p = i->pages = g_new0(MigrationHybridPages, 1);
 
@@ -124,7 +124,7 @@ static void hybrid_fill_part(int64_t end_us, int64_t *last_us, bool *has,
     }
 }
 
-static void hybrid_fill_stop(HybridSrc *h, MigrationHybridInfo *i)
+static void hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
 {
     int64_t last_us = h->times.stop_us;
     MigrationHybridStop *q;
@@ -147,7 +147,7 @@ static void hybrid_fill_stop(HybridSrc *h, MigrationHybridInfo *i)
     q->discards_before = h->discards_early;
 }
 
-static void hybrid_fill_times(HybridSrc *h, MigrationHybridInfo *i)
+static void hybrid_fill_times(HybridSource *h, MigrationHybridInfo *i)
 {
     bool estimated = false;
     int64_t one_way_us = hybrid_rtt_one_way(&h->rtt);
@@ -171,7 +171,7 @@ static void hybrid_fill_times(HybridSrc *h, MigrationHybridInfo *i)
 }
 
 /* vCPU time blocked and throttled, over what there was to have */
-static void hybrid_fill_degradation(HybridSrc *h, MigrationHybridInfo *i)
+static void hybrid_fill_degradation(HybridSource *h, MigrationHybridInfo *i)
 {
     uint64List **tail = &i->vcpu_blocked_us;
     int64_t total_us = hybrid_times_total(&h->times);
@@ -193,7 +193,7 @@ static void hybrid_fill_degradation(HybridSrc *h, MigrationHybridInfo *i)
 
 bool hybrid_src_fill_info(MigrationInfo *info)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     MigrationHybridInfo *i;
 
     QEMU_LOCK_GUARD(&h->lock);

@@ -11,63 +11,74 @@
 #include "migration/ram.h"
 #include "migration/hybrid/source/kick.h"
 
-static struct {
+struct HybridKick {
     EventNotifier notifier;
-    bool ready;
+    bool ready;                 /* else the host had no descriptor left */
     bool sleeping;              /* atomic */
-} kick;
+};
 
-void hybrid_kick_init(void)
+HybridKick *hybrid_kick_new(void)
 {
-    if (!kick.ready) {
-        kick.ready = !event_notifier_init(&kick.notifier, false);
-    }
+    HybridKick *k = g_new0(HybridKick, 1);
+
+    k->ready = !event_notifier_init(&k->notifier, false);
+    return k;
 }
 
-bool hybrid_kick_sleep(int fd, int64_t us)
+void hybrid_kick_free(HybridKick *k)
 {
-    GPollFD fds[] = {
-        { .fd = event_notifier_get_fd(&kick.notifier), .events = G_IO_IN },
-        { .fd = fd, .events = 0 },
-    };
+    if (k && k->ready) {
+        event_notifier_cleanup(&k->notifier);
+    }
+    g_free(k);
+}
+
+bool hybrid_kick_sleep(HybridKick *k, int fd, int64_t us)
+{
+    GPollFD fds[2] = { { .events = G_IO_IN }, { .fd = fd } };
     bool ok = true;
 
-    if (!kick.ready) {
+    if (!k->ready) {
         g_usleep(MIN(us, 1000));
         return true;
     }
-    qatomic_set(&kick.sleeping, true);
+    fds[0].fd = event_notifier_get_fd(&k->notifier);
+    qatomic_set(&k->sleeping, true);
     smp_mb();                   /* pairs with hybrid_kick() */
     if (!ram_postcopy_requests_pending() &&
         qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0) {
         ok = !fds[1].revents;
-        event_notifier_test_and_clear(&kick.notifier);
+        event_notifier_test_and_clear(&k->notifier);
     }
-    qatomic_set(&kick.sleeping, false);
+    qatomic_set(&k->sleeping, false);
     return ok;
 }
 
-void hybrid_kick(void)
+void hybrid_kick(HybridKick *k)
 {
     smp_mb();                   /* the request is queued; then look */
-    if (qatomic_read(&kick.sleeping)) {
-        event_notifier_set(&kick.notifier);
+    if (qatomic_read(&k->sleeping)) {
+        event_notifier_set(&k->notifier);
     }
 }
 
-void hybrid_kick_surely(void)
+void hybrid_kick_surely(HybridKick *k)
 {
-    if (kick.ready) {
-        event_notifier_set(&kick.notifier);
+    if (k->ready) {
+        event_notifier_set(&k->notifier);
     }
 }
 
 void hybrid_src_kick(void)
 {
-    hybrid_kick();
-    if (hybrid_src.requests_only) {
-        QEMU_LOCK_GUARD(&hybrid_src.lock);
-        qemu_cond_broadcast(&hybrid_src.cond);
+    HybridSource *h = hybrid_source();
+
+    if (!h->active) {
+        return;
+    }
+    hybrid_kick(h->kick);
+    if (h->requests_only) {
+        QEMU_LOCK_GUARD(&h->lock);
+        qemu_cond_broadcast(&h->cond);
     }
 }
-

@@ -22,7 +22,7 @@
 
 static void hybrid_src_running(MigrationState *s, HybridMessage *m)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     bool first = h->state == HANDOFF_SRC_GRANTED;
     bool vcpus_run = hybrid_msg_get_be32(m);
     HybridStarted started = { 0, -1, -1 };
@@ -41,7 +41,7 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
         (!vcpus_run || h->times.running_seen)) {
         return;                 /* a sign of life, no news */
     }
-    hybrid_src_step(HANDOFF_EV_PEER_RUNNING);
+    hybrid_src_step(h, HANDOFF_EV_PEER_RUNNING);
     if (vcpus_run && !h->times.running_seen) {
         hybrid_times_started(&h->times, &h->rtt, &started, now_us);
         /* Upstream's own figure, in ms; 0 would mean that it is not set */
@@ -49,13 +49,13 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
                              1000);
     }
     if (first && !h->completing) {
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_PAGING, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PAGING, NULL);
     }
 }
 
 static void hybrid_src_stats(HybridMessage *m)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     h->pages_received = hybrid_msg_get_be64(m);
     h->received_known = true;
@@ -65,7 +65,7 @@ static void hybrid_src_stats(HybridMessage *m)
 
 static void hybrid_src_ready(HybridMessage *m, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     h->memory_needed = hybrid_msg_get_be64(m);
     h->memory_available = hybrid_msg_get_be64(m);
@@ -78,13 +78,13 @@ static void hybrid_src_ready(HybridMessage *m, Error **errp)
     if (hybrid_msg_left(m)) {
         h->peer_alive_ms = hybrid_msg_get_be32(m);
     }
-    hybrid_src_step(HANDOFF_EV_PEER_READY);
+    hybrid_src_step(h, HANDOFF_EV_PEER_READY);
 }
 
 bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
                            uint16_t len, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     HybridMessageKind kind;
     HybridMessage m;
 
@@ -111,7 +111,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             h->memory_available = hybrid_msg_get_be64(&m);
             g_free(h->why_not);
             h->why_not = hybrid_msg_get_clean_text(&m);
-            hybrid_src_step(HANDOFF_EV_PEER_REFUSES);
+            hybrid_src_step(h, HANDOFF_EV_PEER_REFUSES);
             /* At once: SHUT follows, which only says that there is an error */
             error_setg(errp, "The destination refuses the migration: %s",
                        h->why_not);
@@ -130,7 +130,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             hybrid_push_vcpu(hybrid_msg_get_be32(&m));
             break;
         case HYBRID_MSG_PLACED:
-            hybrid_flow_peer_read(&m);
+            hybrid_flow_peer_read(h, &m);
             break;
         case HYBRID_MSG_FAILED:
             {
@@ -161,16 +161,16 @@ out:
 
 void hybrid_src_pong(uint32_t value)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active) {
         return;
     }
     QEMU_LOCK_GUARD(&h->lock);
     if (value == HYBRID_PONG_ACK) {
-        h->agreed |= hybrid_src_step(HANDOFF_EV_PEER_AGREES);
+        h->agreed |= hybrid_src_step(h, HANDOFF_EV_PEER_AGREES);
     } else if (value == HYBRID_PING_HELLO) {
-        hybrid_src_step(HANDOFF_EV_PEER_PLAIN);
+        hybrid_src_step(h, HANDOFF_EV_PEER_PLAIN);
     } else if (value == HYBRID_PING_ADVISED) {
         h->advised = true;
     } else if ((value & HYBRID_PING_RTT_MASK) == HYBRID_PING_RTT) {

@@ -32,7 +32,7 @@
  */
 static bool hybrid_src_wait_answer(HandoffSrcState state)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     h->heard_us = hybrid_now_us();
     while (h->state == state && !h->rp_ended) {
@@ -43,7 +43,7 @@ static bool hybrid_src_wait_answer(HandoffSrcState state)
             h->silent = true;
             return false;
         }
-        hybrid_src_wait(timeout_us ? MIN(1000, left_us / 1000 + 1) : 1000);
+        hybrid_src_wait(h, timeout_us ? MIN(1000, left_us / 1000 + 1) : 1000);
     }
     return h->state != state;
 }
@@ -51,7 +51,7 @@ static bool hybrid_src_wait_answer(HandoffSrcState state)
 static void hybrid_src_send_settings(MigrationState *s)
 {
     HybridMessage m = hybrid_msg_new(HYBRID_MSG_SETTINGS);
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     h->id = (uint64_t)g_random_int() << 32 | g_random_int();
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
@@ -67,7 +67,7 @@ static void hybrid_src_send_settings(MigrationState *s)
 /* The peer is known: watch each other, if it can */
 static void hybrid_src_begin_alive(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (h->agreed && h->flags & HYBRID_FLAG_ALIVE) {
         hybrid_alive_src_begin(h->peer_timeout_ms, h->peer_alive_ms);
@@ -79,7 +79,7 @@ static void hybrid_src_begin_alive(void)
 
 bool hybrid_src_negotiate(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     HybridTcp tcp;
     int64_t hello_us;
     Error *err = NULL;
@@ -87,20 +87,20 @@ bool hybrid_src_negotiate(MigrationState *s)
     if (!h->active) {
         return true;
     }
-    hybrid_set_phase(MIGRATION_HYBRID_PHASE_PREPARATION, NULL);
+    hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PREPARATION, NULL);
     if (h->observe) {
         return true;
     }
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_src_step(HANDOFF_EV_HELLO_SENT);
+        hybrid_src_step(h, HANDOFF_EV_HELLO_SENT);
     }
     hello_us = hybrid_now_us();
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_HELLO);
     hybrid_point("src-said-hello");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (!hybrid_src_wait_answer(HANDOFF_SRC_HELLO)) {
-            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
             goto lost;
         }
     }
@@ -124,7 +124,7 @@ bool hybrid_src_negotiate(MigrationState *s)
     hybrid_point_message("src-sent", "SETTINGS");
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (!hybrid_src_wait_answer(HANDOFF_SRC_ASKED)) {
-            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
             goto lost;
         }
         /* A refusal has its error set already, and a cancel needs none */

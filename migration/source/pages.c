@@ -71,7 +71,7 @@ void hybrid_pages_cleanup(void)
 void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
                        bool requested)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active || !rb->hybrid || !pages) {
         return;
@@ -87,7 +87,7 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
     stat64_add(&h->pages_total, 1);
     if (requested) {
         stat64_add(&h->pages_on_demand, 1);
-        hybrid_kick();     /* it may have been the last */
+        hybrid_kick(h->kick);     /* it may have been the last */
     } else if (h->times.package_us >= 0) {
         stat64_add(&h->pages_pushed, 1);
     }

@@ -11,7 +11,7 @@
 
 void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     int64_t sent_us = hybrid_now_us();
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
@@ -22,7 +22,7 @@ void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         while (h->pong_seen != (HYBRID_PING_RTT | n) && !h->rp_ended &&
                hybrid_now_us() - sent_us < patience_us) {
-            hybrid_src_wait(MIN(1000, patience_us / 1000));
+            hybrid_src_wait(h, MIN(1000, patience_us / 1000));
         }
         if (h->pong_seen == (HYBRID_PING_RTT | n)) {
             hybrid_rtt_sample(&h->rtt, hybrid_now_us() - sent_us);

@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The migration thread picks with ram.c's bitmap_mutex held; the return path
- * thread brings the faults without it.  push.lock nests inside that mutex and
- * inside hybrid_src.lock; nothing but RCU is taken inside push.lock.
+ * thread brings the faults without it.  The pusher's lock nests inside that mutex and
+ * inside the source's; nothing but RCU is taken inside it.
  * The policy reads the bitmaps only to pick (then no other thread changes
  * them) and to see whether a requested page was sent: that may be seen a
  * moment too early or too late and only counts.
@@ -33,46 +33,55 @@
 #define HYBRID_PUSH_LOAD_US   3000
 #define HYBRID_PUSH_EARLY_MAX 1024
 
-static struct {
+struct HybridPusher {
     QemuMutex lock;
     HybridPush *policy;         /* from the first fault or pick on */
     GArray *blocks;             /* of RAMBlock *, in the policy's order */
     uint32_t vcpu;              /* that waits for what is requested next */
-} push;
+};
 
-static void __attribute__((__constructor__)) hybrid_push_construct(void)
+HybridPusher *hybrid_pusher_new(void)
 {
-    qemu_mutex_init(&push.lock);
+    HybridPusher *push = g_new0(HybridPusher, 1);
+
+    qemu_mutex_init(&push->lock);
+    push->vcpu = HYBRID_NO_VCPU;
+    return push;
 }
 
-void hybrid_push_reset(void)
+void hybrid_pusher_free(HybridPusher *push)
 {
-    QEMU_LOCK_GUARD(&push.lock);
-    g_clear_pointer(&push.policy, hybrid_push_free);
-    g_clear_pointer(&push.blocks, g_array_unref);
-    push.vcpu = HYBRID_NO_VCPU;
+    if (push) {
+        g_clear_pointer(&push->policy, hybrid_push_free);
+        g_clear_pointer(&push->blocks, g_array_unref);
+        qemu_mutex_destroy(&push->lock);
+        g_free(push);
+    }
 }
 
 static int hybrid_push_add(RAMBlock *rb, void *opaque)
 {
+    HybridPusher *push = opaque;
+
     if (rb->bmap) {
-        g_array_append_val(push.blocks, rb);
+        g_array_append_val(push->blocks, rb);
     }
     return 0;
 }
 
 /* Blocks can neither come nor go during a migration */
-static void hybrid_push_begin(void)
+static void hybrid_push_begin(HybridSource *h)
 {
+    HybridPusher *push = h->push;
     g_autofree HybridPushBlock *blocks = NULL;
 
-    push.blocks = g_array_new(false, false, sizeof(RAMBlock *));
+    push->blocks = g_array_new(false, false, sizeof(RAMBlock *));
     WITH_RCU_READ_LOCK_GUARD() {
-        foreach_not_ignored_block(hybrid_push_add, NULL);
+        foreach_not_ignored_block(hybrid_push_add, push);
     }
-    blocks = g_new0(HybridPushBlock, push.blocks->len);
-    for (guint i = 0; i < push.blocks->len; i++) {
-        RAMBlock *rb = g_array_index(push.blocks, RAMBlock *, i);
+    blocks = g_new0(HybridPushBlock, push->blocks->len);
+    for (guint i = 0; i < push->blocks->len; i++) {
+        RAMBlock *rb = g_array_index(push->blocks, RAMBlock *, i);
 
         blocks[i].dirty = rb->bmap;
         blocks[i].pages = rb->used_length >> qemu_target_page_bits();
@@ -82,16 +91,18 @@ static void hybrid_push_begin(void)
             blocks[i].recent = rb->hybrid->recent;
         }
     }
-    push.policy = hybrid_push_new(blocks, push.blocks->len,
+    push->policy = hybrid_push_new(blocks, push->blocks->len,
                                   HYBRID_HOT_CHUNK,
-                                  hybrid_src.flags & HYBRID_FLAG_VCPU ?
+                                  h->flags & HYBRID_FLAG_VCPU ?
                                   MACHINE(qdev_get_machine())->smp.max_cpus :
                                   0);
 }
 
 static bool hybrid_pushing(void)
 {
-    return hybrid_src.active && !hybrid_src.observe &&
+    HybridSource *h = hybrid_source();
+
+    return h->active && !h->observe &&
            migrate_get_current()->state == MIGRATION_STATUS_POSTCOPY_ACTIVE;
 }
 
@@ -102,26 +113,27 @@ static bool hybrid_pushing(void)
  */
 static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
+    HybridPusher *push = h->push;
     uint64_t found, pages;
     unsigned n;
 
     if (hybrid_devices_pick(block, page)) {
         return true;
     }
-    QEMU_LOCK_GUARD(&push.lock);
+    QEMU_LOCK_GUARD(&push->lock);
     if (!h->early_pages) {
         return false;
     }
-    if (!push.policy) {
-        hybrid_push_begin();
+    if (!push->policy) {
+        hybrid_push_begin(h);
     }
-    if (!hybrid_push_next_recent(push.policy, h->early_pages, &n, &found,
+    if (!hybrid_push_next_recent(push->policy, h->early_pages, &n, &found,
                                  &pages)) {
         h->early_pages = 0;
         return false;
     }
-    *block = g_array_index(push.blocks, RAMBlock *, n);
+    *block = g_array_index(push->blocks, RAMBlock *, n);
     *page = found;
     h->early_pages -= pages;
     return true;
@@ -129,7 +141,7 @@ static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
 
 void hybrid_push_early_begin(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
     int64_t us = HYBRID_PUSH_LOAD_US + 2 * MAX(0, hybrid_rtt_one_way(&h->rtt));
 
@@ -142,6 +154,8 @@ void hybrid_push_early_begin(void)
 
 bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
 {
+    HybridSource *h = hybrid_source();
+    HybridPusher *push = h->push;
     uint64_t found;
     unsigned n;
 
@@ -149,7 +163,7 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
         return hybrid_push_pick_early(block, page);
     }
     if (!hybrid_pushing()) {
-        if (hybrid_src.active) {
+        if (h->active) {
             hybrid_defer_pick(block, page);
         }
         return true;
@@ -162,12 +176,12 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
     default:
         break;
     }
-    QEMU_LOCK_GUARD(&push.lock);
-    if (!push.policy) {
-        hybrid_push_begin();
+    QEMU_LOCK_GUARD(&push->lock);
+    if (!push->policy) {
+        hybrid_push_begin(h);
     }
-    if (hybrid_push_next(push.policy, &n, &found, hybrid_now_us())) {
-        *block = g_array_index(push.blocks, RAMBlock *, n);
+    if (hybrid_push_next(push->policy, &n, &found, hybrid_now_us())) {
+        *block = g_array_index(push->blocks, RAMBlock *, n);
         *page = found;
     }
     return true;
@@ -175,18 +189,21 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
 
 void hybrid_push_fault(RAMBlock *rb, unsigned long page)
 {
-    hybrid_kick();
-    if (!hybrid_src.active || hybrid_src.observe) {
+    HybridSource *h = hybrid_source();
+    HybridPusher *push = h->push;
+
+    if (!h->active || h->observe) {
         return;
     }
-    QEMU_LOCK_GUARD(&push.lock);
-    if (!push.policy) {
-        hybrid_push_begin();
+    hybrid_kick(h->kick);
+    QEMU_LOCK_GUARD(&push->lock);
+    if (!push->policy) {
+        hybrid_push_begin(h);
     }
-    trace_hybrid_push_fault(push.vcpu, rb->idstr, page);
-    for (guint i = 0; i < push.blocks->len; i++) {
-        if (g_array_index(push.blocks, RAMBlock *, i) == rb) {
-            hybrid_push_note_fault(push.policy, push.vcpu, i, page,
+    trace_hybrid_push_fault(push->vcpu, rb->idstr, page);
+    for (guint i = 0; i < push->blocks->len; i++) {
+        if (g_array_index(push->blocks, RAMBlock *, i) == rb) {
+            hybrid_push_note_fault(push->policy, push->vcpu, i, page,
                                    hybrid_now_us());
             break;
         }
@@ -195,8 +212,10 @@ void hybrid_push_fault(RAMBlock *rb, unsigned long page)
 
 void hybrid_push_vcpu(uint32_t index)
 {
-    QEMU_LOCK_GUARD(&push.lock);
-    push.vcpu = index;
+    HybridPusher *push = hybrid_source()->push;
+
+    QEMU_LOCK_GUARD(&push->lock);
+    push->vcpu = index;
 }
 
 bool hybrid_push_idle(void)
@@ -208,14 +227,15 @@ bool hybrid_push_idle(void)
 
 MigrationHybridPush *hybrid_push_info(void)
 {
+    HybridPusher *push = hybrid_source()->push;
     MigrationHybridPush *info;
     HybridPushStats s;
 
-    QEMU_LOCK_GUARD(&push.lock);
-    if (!push.policy) {
+    QEMU_LOCK_GUARD(&push->lock);
+    if (!push->policy) {
         return NULL;
     }
-    hybrid_push_stats(push.policy, &s);
+    hybrid_push_stats(push->policy, &s);
     info = g_new0(MigrationHybridPush, 1);
     info->policy = migrate_hybrid_push_policy();
     info->remaining_pages = ram_bytes_remaining() / qemu_target_page_size();

@@ -7,10 +7,11 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_PUSH_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_PUSH_H
 
-#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/source/state.h"
 
-/* A new migration */
-void hybrid_push_reset(void);
+HybridPusher *hybrid_pusher_new(void);
+void hybrid_pusher_free(HybridPusher *push);
+
 /* @index (or HYBRID_NO_VCPU) waits for what is requested next */
 void hybrid_push_vcpu(uint32_t index);
 /* Pages that are pushed before GRANT; then await LOADED */

@@ -14,7 +14,7 @@
 
 void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     Error *err = NULL;
 
     /* The source's own reason was first, and caused it */
@@ -36,7 +36,7 @@ void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp)
 
 bool hybrid_src_hear_out(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     int64_t end_us = hybrid_now_us() + HYBRID_REASON_PATIENCE_US;
 
     if (!hybrid_src_agreed() || !(h->flags & HYBRID_FLAG_FAILED)) {
@@ -44,7 +44,7 @@ bool hybrid_src_hear_out(MigrationState *s)
     }
     QEMU_LOCK_GUARD(&h->lock);
     while (!h->rp_ended && !h->peer_failed && hybrid_now_us() < end_us) {
-        hybrid_src_wait(50);
+        hybrid_src_wait(h, 50);
     }
     return h->peer_failed;
 }

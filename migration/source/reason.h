@@ -9,7 +9,7 @@
 
 #include "migration/hybrid/source/hooks.h"
 
-/* FAILED came; hybrid_src.lock held */
+/* FAILED came; the source's lock held */
 void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp);
 
 #endif

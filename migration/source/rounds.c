@@ -28,7 +28,7 @@
 
 static void hybrid_src_begin_round(int64_t now_us)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     h->round++;
     h->round_start_us = now_us;
@@ -40,7 +40,7 @@ static void hybrid_src_begin_round(int64_t now_us)
 
 static void hybrid_src_begin_rounds(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     HybridRoundsConfig config = {
         .max_rounds = migrate_hybrid_max_rounds(),
         .min_gain = migrate_hybrid_min_gain(),
@@ -62,7 +62,7 @@ static void hybrid_src_begin_rounds(MigrationState *s)
     h->rounds_start_bytes = migration_transferred_bytes();
     hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
     hybrid_src_begin_round(h->rounds_start_us);
-    hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+    hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
     if (h->state == HANDOFF_SRC_PLAIN) {
         /* The echo shows that the peer has got past ADVISE */
         qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_ADVISED);
@@ -72,7 +72,7 @@ static void hybrid_src_begin_rounds(MigrationState *s)
 /* vCPU time taken away by auto-converge since the last call */
 static void hybrid_src_note_throttle(int64_t now_us)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (h->throttle_mark_us && cpu_throttle_active()) {
         h->throttled_us += (now_us - h->throttle_mark_us) *
@@ -95,12 +95,13 @@ typedef struct HybridRoundEnd {
 
 static bool hybrid_src_sample(bool now)
 {
+    HybridSource *h = hybrid_source();
     uint64_t over_us, pages, whole;
-    bool sampled = hybrid_defer_sample(now, hybrid_src.round == 1, &over_us,
+    bool sampled = hybrid_defer_sample(now, h->round == 1, &over_us,
                                        &pages, &whole);
 
     if (sampled) {
-        hybrid_rounds_sample(&hybrid_src.rounds, over_us, pages, whole);
+        hybrid_rounds_sample(&h->rounds, over_us, pages, whole);
     }
     return sampled;
 }
@@ -123,7 +124,7 @@ static void hybrid_src_look_at_limit(HybridRounds *rounds)
 static HybridAction hybrid_src_end_round(HybridReason cut_reason,
                                          const HybridRoundEnd *end)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     HybridRoundRecord r = {
         .round = h->round,
         .pages = stat64_get(&h->pages_total) - h->round_start_pages,
@@ -190,7 +191,7 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
  */
 static bool hybrid_src_scan_ended(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
     uint64_t sent = stat64_get(&h->pages_total);
     bool idle = sent == h->tick_pages;
@@ -207,7 +208,7 @@ static bool hybrid_src_scan_ended(void)
 static bool hybrid_src_held_back(MigrationState *s, bool can_switchover,
                                  int64_t now_us, bool scan_ended)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     uint64_t must_precopy, can_postcopy;
 
     if (!h->held) {
@@ -228,7 +229,7 @@ static bool hybrid_src_held_back(MigrationState *s, bool can_switchover,
 static HybridTick hybrid_src_tick_decide(MigrationState *s,
                                          bool can_switchover)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     uint64_t must_precopy, can_postcopy;
     HybridRoundEnd end;
     int64_t now_us;
@@ -301,7 +302,7 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s,
     if (action == HYBRID_ACTION_CONTINUE || h->held) {
         h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
         hybrid_src_begin_round(hybrid_now_us());
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
         return HYBRID_TICK_ITERATE;
     }
     h->completing = action == HYBRID_ACTION_COMPLETE;
@@ -314,13 +315,14 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s,
 
 HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
 {
+    HybridSource *h = hybrid_source();
     HybridTick tick;
 
     hybrid_src_idle_begin(s);
     tick = hybrid_src_tick_decide(s, can_switchover);
     hybrid_src_idle_end(s);
     if (tick == HYBRID_TICK_SWITCH) {
-        if (!hybrid_src.completing) {
+        if (!h->completing) {
             hybrid_discard_before_stop(s);
         }
         hybrid_flow_drain(s);
@@ -331,24 +333,30 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
 
 bool hybrid_src_drives_rounds(void)
 {
-    return hybrid_src.active && !hybrid_src.observe;
+    HybridSource *h = hybrid_source();
+
+    return h->active && !h->observe;
 }
 
 bool hybrid_src_needs_handoff(void)
 {
-    return hybrid_src.agreed || !hybrid_src.completing;
+    HybridSource *h = hybrid_source();
+
+    return h->agreed || !h->completing;
 }
 
 bool hybrid_src_may_complete(MigrationState *s)
 {
-    return hybrid_src.completing &&
-           s->state == (hybrid_src.agreed ? MIGRATION_STATUS_DEVICE :
-                                            MIGRATION_STATUS_ACTIVE);
+    HybridSource *h = hybrid_source();
+
+    return h->completing &&
+           s->state == (h->agreed ? MIGRATION_STATUS_DEVICE :
+                                    MIGRATION_STATUS_ACTIVE);
 }
 
 void hybrid_src_observe(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active || !h->observe || !h->round ||
         s->state != MIGRATION_STATUS_ACTIVE) {
@@ -357,14 +365,22 @@ void hybrid_src_observe(MigrationState *s)
     hybrid_src_end_round(HYBRID_REASON_NONE,
                          &(HybridRoundEnd) { .end_us = hybrid_now_us() });
     hybrid_src_begin_round(hybrid_now_us());
-    hybrid_set_phase(MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+    hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
 }
 
 /* ---- migrate-pause ---- */
 
+/* The only hook that the monitor calls without the BQL */
 bool hybrid_src_may_pause(MigrationState *s)
 {
-    if (!hybrid_src.active || hybrid_src.observe) {
+    HybridSource *h;
+    bool active;
+
+    WITH_RCU_READ_LOCK_GUARD() {
+        h = hybrid_source();
+        active = h->active && !h->observe;
+    }
+    if (!active) {
         return false;
     }
     switch (s->state) {

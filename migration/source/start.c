@@ -11,42 +11,47 @@
 #include "migration/options.h"
 #include "system/runstate.h"
 #include "migration/hybrid/common/params.h"
+#include "migration/hybrid/source/alive.h"
+#include "migration/hybrid/source/defer.h"
 #include "migration/hybrid/source/devices.h"
 #include "migration/hybrid/source/flow.h"
+#include "migration/hybrid/source/kick.h"
 #include "migration/hybrid/source/pages.h"
 #include "migration/hybrid/source/push.h"
 #include "migration/hybrid/source/start.h"
 
+/* As all RCU callbacks: BQL held */
+static void hybrid_source_free(HybridSource *h)
+{
+    if (h->vm_state) {
+        qemu_del_vm_change_state_handler(h->vm_state);
+    }
+    if (h->connect_timer) {
+        timer_free(h->connect_timer);
+    }
+    hybrid_defer_free(h->defer);
+    hybrid_devices_free(h->devices);
+    hybrid_flow_free(h->flow);
+    hybrid_pusher_free(h->push);
+    hybrid_watch_free(h->watch);
+    hybrid_kick_free(h->kick);
+    hybrid_source_destroy(h);
+}
+
+/* @h, or NULL, is the one that counts from now on; BQL held */
+static void hybrid_source_set(MigrationState *s, HybridSource *h)
+{
+    HybridSource *before = s->hybrid;
+
+    qatomic_rcu_set(&s->hybrid, h);
+    if (before) {
+        call_rcu(before, hybrid_source_free, rcu);
+    }
+}
+
 void hybrid_src_reset(void)
 {
-    HybridSrc *h = &hybrid_src;
-
-    hybrid_push_reset();
-    hybrid_devices_reset();
-    QEMU_LOCK_GUARD(&h->lock);
-    h->active = h->observe = h->agreed = h->peer_loaded = false;
-    h->deciding = false;
-    h->rp_ended = h->timed_out = h->received_known = false;
-    h->decided = h->held = h->completing = h->requests_only = false;
-    h->advised = h->peer_failed = h->silent = false;
-    h->peer_timeout_ms = h->peer_alive_ms = 0;
-    g_clear_pointer(&h->why_not, g_free);
-    g_clear_pointer(&h->records, g_array_unref);
-    g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
-    h->state = HANDOFF_SRC_IDLE;
-    h->action = HYBRID_ACTION_CONTINUE;
-    h->end_reason = HYBRID_REASON_NONE;
-    h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
-    h->pong_seen = h->round = h->flags = 0;
-    h->synced_us = h->discarded_us = h->saved_us = -1;
-    h->discards_early = h->discards_stopped = 0;
-    h->memory_needed = h->memory_available = 0;
-    h->pages_received = 0;
-    h->throttled_us = 0;
-    h->throttle_mark_us = 0;
-    hybrid_times_init(&h->times);
-    hybrid_rtt_init(&h->rtt);
-    h->peer_rtt_us = -1;
+    hybrid_source_set(migrate_get_current(), NULL);
 }
 
 /* NULL: hybrid applies, else why not */
@@ -83,63 +88,68 @@ static const char *hybrid_why_not(MigrationState *s, MigrationAddress *addr)
  */
 static void hybrid_src_vm_state(void *opaque, bool running, RunState state)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = opaque;
 
-    if (h->active && h->times.package_us < 0 && h->times.done_us < 0) {
+    if (h->times.package_us < 0 && h->times.done_us < 0) {
         QEMU_LOCK_GUARD(&h->lock);
         h->times.stop_us = running ? -1 : hybrid_now_us();
     }
 }
 
+/* All that a migration has which hybrid applies to */
+static void hybrid_source_activate(HybridSource *h)
+{
+    h->observe = migrate_hybrid_observe_only();
+    h->records = g_array_new(false, true, sizeof(HybridRoundRecord));
+    h->times.start_us = hybrid_now_us();
+    h->vm_state = qemu_add_vm_change_state_handler_prio(hybrid_src_vm_state, h,
+                                                        INT_MAX);
+    h->defer = hybrid_defer_new();
+    h->devices = hybrid_devices_new();
+    h->flow = hybrid_flow_new();
+    h->push = hybrid_pusher_new();
+    h->watch = hybrid_watch_new();
+    h->kick = hybrid_kick_new();
+    h->active = true;
+}
+
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h;
     const char *why_not;
 
     if (!migrate_hybrid()) {
         return;
     }
+    h = hybrid_source_new();
     why_not = hybrid_why_not(s, addr);
     if (why_not) {
         h->why_not = g_strdup(why_not);
         warn_report("migration: hybrid does not apply: %s", why_not);
-        return;
+    } else {
+        hybrid_source_activate(h);
+        hybrid_pages_init();
     }
-    if (!h->vm_state) {
-        h->vm_state =
-            qemu_add_vm_change_state_handler_prio(hybrid_src_vm_state, NULL,
-                                                  INT_MAX);
-    }
-    h->active = true;
-    h->observe = migrate_hybrid_observe_only();
-    h->records = g_array_new(false, true, sizeof(HybridRoundRecord));
-    h->times.start_us = hybrid_now_us();
-    stat64_set(&h->pages_total, 0);
-    stat64_set(&h->pages_first, 0);
-    stat64_set(&h->pages_on_demand, 0);
-    stat64_set(&h->pages_pushed, 0);
-    hybrid_pages_init();
-    hybrid_flow_reset(false);
+    hybrid_source_set(s, h);
 }
 
 void hybrid_src_refused(MigrationState *s, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h;
 
     /* While a migration runs, or after it took the guest, that one counts */
     if (!migrate_hybrid() || migration_is_running() ||
         s->state == MIGRATION_STATUS_COMPLETED) {
         return;
     }
-    QEMU_LOCK_GUARD(&h->lock);
-    h->active = false;
-    g_free(h->why_not);
+    h = hybrid_source_new();
     h->why_not = g_strdup(error_get_pretty(*errp));
+    hybrid_source_set(s, h);
 }
 
 void hybrid_src_explain(Error **err)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     /*
      * A destination that lacks postcopy-ram breaks the stream when it sees

@@ -6,26 +6,66 @@
 
 #include "migration/hybrid/source/state.h"
 #include "qapi/qapi-events-migration.h"
+#include "qemu/lockable.h"
 #include "migration/migration.h"
 #include "migration/hybrid/trace.h"
 
-HybridSrc hybrid_src;
+/* What does not go out; nobody changes it */
+static HybridSource hybrid_nothing;
 
-static void __attribute__((__constructor__)) hybrid_src_construct(void)
+static void hybrid_source_init(HybridSource *h)
 {
-    qemu_mutex_init(&hybrid_src.lock);
-    qemu_cond_init(&hybrid_src.cond);
+    qemu_mutex_init(&h->lock);
+    qemu_cond_init(&h->cond);
+    h->state = HANDOFF_SRC_IDLE;
+    h->action = HYBRID_ACTION_CONTINUE;
+    h->end_reason = HYBRID_REASON_NONE;
+    h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
+    h->synced_us = h->discarded_us = h->saved_us = -1;
+    hybrid_times_init(&h->times);
+    hybrid_rtt_init(&h->rtt);
+    h->peer_rtt_us = -1;
 }
 
-bool hybrid_src_step(HandoffEvent event)
+static void __attribute__((__constructor__)) hybrid_source_construct(void)
 {
-    HandoffSrcState from = hybrid_src.state;
-    bool ok = handoff_src_step(&hybrid_src.state, event);
+    hybrid_source_init(&hybrid_nothing);
+}
+
+HybridSource *hybrid_source(void)
+{
+    MigrationState *s = migrate_get_current();
+
+    return qatomic_rcu_read(&s->hybrid) ?: &hybrid_nothing;
+}
+
+HybridSource *hybrid_source_new(void)
+{
+    HybridSource *h = g_new0(HybridSource, 1);
+
+    hybrid_source_init(h);
+    return h;
+}
+
+void hybrid_source_destroy(HybridSource *h)
+{
+    g_clear_pointer(&h->records, g_array_unref);
+    g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
+    g_free(h->why_not);
+    qemu_cond_destroy(&h->cond);
+    qemu_mutex_destroy(&h->lock);
+    g_free(h);
+}
+
+bool hybrid_src_step(HybridSource *h, HandoffEvent event)
+{
+    HandoffSrcState from = h->state;
+    bool ok = handoff_src_step(&h->state, event);
 
     if (ok) {
         trace_hybrid_handoff_step("src", handoff_src_state_str(from),
                                   handoff_event_str(event),
-                                  handoff_src_state_str(hybrid_src.state));
+                                  handoff_src_state_str(h->state));
     } else {
         trace_hybrid_handoff_refused("src", handoff_src_state_str(from),
                                      handoff_event_str(event));
@@ -33,36 +73,43 @@ bool hybrid_src_step(HandoffEvent event)
     return ok;
 }
 
-void hybrid_src_wait(int timeout_ms)
+void hybrid_src_wait(HybridSource *h, int timeout_ms)
 {
-    qemu_cond_timedwait(&hybrid_src.cond, &hybrid_src.lock, timeout_ms);
+    qemu_cond_timedwait(&h->cond, &h->lock, timeout_ms);
 }
 
-void hybrid_set_phase(MigrationHybridPhase phase, const char *reason)
+void hybrid_set_phase(HybridSource *h, MigrationHybridPhase phase,
+                      const char *reason)
 {
-    hybrid_src.phase = phase;
-    trace_hybrid_phase(MigrationHybridPhase_str(phase), hybrid_src.round,
+    h->phase = phase;
+    trace_hybrid_phase(MigrationHybridPhase_str(phase), h->round,
                        reason ?: "");
-    qapi_event_send_migration_hybrid_phase(phase, hybrid_src.round, reason);
+    qapi_event_send_migration_hybrid_phase(phase, h->round, reason);
 }
 
 bool hybrid_src_completing(void)
 {
-    return hybrid_src.active && hybrid_src.agreed && hybrid_src.completing;
+    HybridSource *h = hybrid_source();
+
+    return h->active && h->agreed && h->completing;
 }
 
 bool hybrid_src_agreed(void)
 {
-    return hybrid_src.active && hybrid_src.agreed;
+    HybridSource *h = hybrid_source();
+
+    return h->active && h->agreed;
 }
 
 bool hybrid_src_still_stopped(void)
 {
-    QEMU_LOCK_GUARD(&hybrid_src.lock);
-    return hybrid_src.state == HANDOFF_SRC_STOPPED;
+    HybridSource *h = hybrid_source();
+
+    QEMU_LOCK_GUARD(&h->lock);
+    return h->state == HANDOFF_SRC_STOPPED;
 }
 
 bool hybrid_src_requests_only(void)
 {
-    return hybrid_src.requests_only;
+    return hybrid_source()->requests_only;
 }

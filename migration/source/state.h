@@ -3,18 +3,19 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Locking: hybrid_src.lock protects everything in HybridSrc that the return
- * path thread, the migration thread and the monitor share: the handoff state
- * and all that the messages of the destination bring.  It nests inside the
- * BQL and is never held while anything is sent or waited for (but on
- * hybrid_src.cond).  The rounds belong to the migration thread; a reader
- * takes the lock, the migration thread appends under it.
+ * Locking: the source's lock protects everything in HybridSource that the
+ * return path thread, the migration thread and the monitor share: the handoff
+ * state and all that the messages of the destination bring.  It nests inside
+ * the BQL and is never held while anything is sent or waited for (but on cond).
+ * The rounds belong to the migration thread; a reader takes the lock, the
+ * migration thread appends under it.
  */
 
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_STATE_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_STATE_H
 
 #include "qemu/osdep.h"
+#include "qemu/rcu.h"
 #include "qemu/stats64.h"
 #include "qemu/thread.h"
 #include "migration/hybrid/source/hooks.h"
@@ -24,14 +25,35 @@
 #include "migration/hybrid/policy/rounds.h"
 #include "migration/hybrid/protocol/handoff.h"
 
-typedef struct HybridSrc {
+typedef struct HybridDefer HybridDefer;
+typedef struct HybridDevices HybridDevices;
+typedef struct HybridInFlight HybridInFlight;
+typedef struct HybridKick HybridKick;
+typedef struct HybridPusher HybridPusher;
+typedef struct HybridWatch HybridWatch;
+
+/*
+ * One migration, from the command (BQL) until the next one begins, which frees
+ * it (RCU).  active, observe and why_not are set before others can see it.
+ */
+struct HybridSource {
+    struct rcu_head rcu;
     QemuMutex lock;
     QemuCond cond;
 
     bool active;
     bool observe;
-    VMChangeStateEntry *vm_state;
     char *why_not;              /* why not active; also a refusal's text */
+    VMChangeStateEntry *vm_state;
+    QEMUTimer *connect_timer;   /* main loop */
+
+    /* what a file keeps for itself; NULL if not active */
+    HybridDefer *defer;
+    HybridDevices *devices;
+    HybridInFlight *flow;
+    HybridKick *kick;
+    HybridPusher *push;
+    HybridWatch *watch;
 
     /* the handoff, under lock */
     HandoffSrcState state;
@@ -103,20 +125,31 @@ typedef struct HybridSrc {
     Stat64 pages_first;
     Stat64 pages_on_demand;
     Stat64 pages_pushed;
-} HybridSrc;
-
-extern HybridSrc hybrid_src;
-
-/* One step of the source's handoff, traced; hybrid_src.lock held */
-bool hybrid_src_step(HandoffEvent event);
+};
 
 /*
- * Wait (hybrid_src.lock held) until something changes, at most @timeout_ms.
+ * The migration that goes out, or was the last to: never NULL.  If hybrid does
+ * not apply, or nothing goes out, it is not active, and nothing else counts.
+ * Whoever holds neither the BQL nor is a thread of the migration itself takes
+ * the RCU read lock.
  */
-void hybrid_src_wait(int timeout_ms);
+HybridSource *hybrid_source(void);
+
+/* A new one that is not active, for hybrid_source() to return; BQL */
+HybridSource *hybrid_source_new(void);
+
+/* Does what hybrid_source_new() has done and start.c has not undone */
+void hybrid_source_destroy(HybridSource *h);
+
+/* One step of the handoff, traced; lock held */
+bool hybrid_src_step(HybridSource *h, HandoffEvent event);
+
+/* Wait, lock held, until something changes, at most @timeout_ms */
+void hybrid_src_wait(HybridSource *h, int timeout_ms);
 
 /* Phase changes: event and trace */
-void hybrid_set_phase(MigrationHybridPhase phase, const char *reason);
+void hybrid_set_phase(HybridSource *h, MigrationHybridPhase phase,
+                      const char *reason);
 
 /* The package is not sent yet, and the guest neither cancelled nor timed out */
 bool hybrid_src_still_stopped(void);

@@ -5,7 +5,7 @@
  *
  * The one rule: before GRANT is sent the source may run the guest again at
  * any time, afterwards never.  Cancel, time-out, a broken link and GRANT meet
- * under hybrid_src.lock, and the transition table lets exactly one of them
+ * under the source's lock, and the transition table lets exactly one of them
  * through.
  */
 
@@ -36,7 +36,7 @@
 
 void hybrid_src_stopped(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active) {
         return;
@@ -55,7 +55,7 @@ void hybrid_src_stopped(MigrationState *s)
             h->times.stop_us = hybrid_now_us();
         }
         if (h->agreed) {
-            hybrid_src_step(HANDOFF_EV_VM_STOPPED);
+            hybrid_src_step(h, HANDOFF_EV_VM_STOPPED);
             h->deciding = true;
             /* The client's own pause (pre-switchover) comes on top */
             if (!migrate_pause_before_switchover()) {
@@ -63,7 +63,7 @@ void hybrid_src_stopped(MigrationState *s)
             }
         }
     }
-    hybrid_set_phase(MIGRATION_HYBRID_PHASE_STATE_TRANSFER,
+    hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_STATE_TRANSFER,
                      h->end_reason == HYBRID_REASON_NONE ? NULL :
                      hybrid_reason_str(h->end_reason));
     hybrid_point("src-stopped");
@@ -71,12 +71,14 @@ void hybrid_src_stopped(MigrationState *s)
 
 static bool hybrid_src_stream_ok(MigrationState *s)
 {
-    return !hybrid_src.rp_ended && !qemu_file_get_error(s->to_dst_file);
+    HybridSource *h = hybrid_source();
+
+    return !h->rp_ended && !qemu_file_get_error(s->to_dst_file);
 }
 
 int hybrid_src_complete_iterable(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     uint64_t must_precopy, can_postcopy;
 
     if (!hybrid_src_agreed()) {
@@ -118,7 +120,7 @@ int hybrid_src_complete_iterable(MigrationState *s)
  */
 static bool hybrid_src_await_loaded(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     while (true) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
@@ -127,14 +129,14 @@ static bool hybrid_src_await_loaded(MigrationState *s)
             }
             /* First: do not give the guest to a peer that is known lost */
             if (!hybrid_src_stream_ok(s)) {
-                hybrid_src_step(HANDOFF_EV_LINK_LOST);
+                hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
                 return false;
             }
             if (h->peer_loaded) {
-                return hybrid_src_step(HANDOFF_EV_PEER_LOADED);
+                return hybrid_src_step(h, HANDOFF_EV_PEER_LOADED);
             }
             if (!ram_postcopy_requests_pending() && !h->early_pages) {
-                hybrid_src_wait(100);
+                hybrid_src_wait(h, 100);
             }
         }
         if (ram_postcopy_requests_pending() || h->early_pages) {
@@ -152,10 +154,11 @@ static bool hybrid_src_await_loaded(MigrationState *s)
 
 static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
 {
+    HybridSource *h = hybrid_source();
     HybridMessage m = hybrid_msg_new(kind);
 
     if (kind == HYBRID_MSG_GRANT) {
-        hybrid_msg_put_be64(&m, hybrid_src.id);
+        hybrid_msg_put_be64(&m, h->id);
     }
     trace_hybrid_message("src", hybrid_msg_str(kind));
     hybrid_point_message("src-sends", hybrid_msg_str(kind));
@@ -165,7 +168,7 @@ static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
 
 static void hybrid_src_back_error(MigrationState *s, Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (h->timed_out) {
         hybrid_src_timeout_error(errp);
@@ -180,7 +183,7 @@ static void hybrid_src_back_error(MigrationState *s, Error **errp)
 /* Where the time of the stop went, in microseconds since it began */
 static void hybrid_src_trace_stop(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     const struct {
         const char *step;
         int64_t us;
@@ -204,7 +207,7 @@ static void hybrid_src_trace_stop(void)
 int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
                        Error **errp)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     bool granted, send;
 
     h->saved_us = hybrid_now_us();
@@ -218,7 +221,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     hybrid_push_early_begin();
     /* Before it is sent: a LOADED that comes earlier is none, see the gate */
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        send = hybrid_src_step(HANDOFF_EV_PACKAGE_SENT);
+        send = hybrid_src_step(h, HANDOFF_EV_PACKAGE_SENT);
     }
     if (send && !qemu_savevm_send_packaged(s->to_dst_file, package->data,
                                            package->usage)) {
@@ -234,7 +237,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
 
     if (granted) {
         /* Before GRANT: RUNNING, which it brings, begins the next phase */
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_RESUME, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_RESUME, NULL);
         /* From here on a failure to send is no reason to go back */
         h->times.grant_us = hybrid_now_us();
         hybrid_src_send(s, HYBRID_MSG_GRANT);
@@ -263,11 +266,11 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
 
 void hybrid_src_package_sent_plain(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (h->active && !h->agreed) {
         h->times.package_us = hybrid_now_us();
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_PAGING, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PAGING, NULL);
     }
 }
 
@@ -275,7 +278,7 @@ void hybrid_src_package_sent_plain(void)
 
 bool hybrid_src_gave_guest(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active) {
         return false;
@@ -289,7 +292,7 @@ bool hybrid_src_gave_guest(void)
 
 static int hybrid_src_await_running(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     int64_t deadline_us = hybrid_now_us() + hybrid_src_end_patience_us();
 
     hybrid_point("src-awaits-RUNNING");
@@ -304,7 +307,7 @@ static int hybrid_src_await_running(MigrationState *s)
         if (hybrid_now_us() >= deadline_us && !hybrid_src_hears_peer()) {
             return -ETIMEDOUT;
         }
-        hybrid_src_wait(100);
+        hybrid_src_wait(h, 100);
     }
     if (h->state != HANDOFF_SRC_RUNNING) {
         return -EIO;
@@ -343,24 +346,24 @@ bool hybrid_src_lost_after_grant(MigrationState *s)
 
 void hybrid_src_paused(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (hybrid_src_agreed()) {
         hybrid_point("src-paused");
         hybrid_src_disarm();
         QEMU_LOCK_GUARD(&h->lock);
         if (h->state != HANDOFF_SRC_PAUSED) {
-            hybrid_src_step(HANDOFF_EV_LINK_LOST);
+            hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
         }
     }
 }
 
 void hybrid_src_recover(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (h->active) {
-        hybrid_flow_reset(true);    /* another connection */
+        hybrid_flow_recovers(h->flow);
         hybrid_point("src-recovers");
     }
     if (!hybrid_src_agreed()) {
@@ -368,7 +371,7 @@ void hybrid_src_recover(MigrationState *s)
     }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         h->rp_ended = h->peer_failed = false;
-        hybrid_src_step(HANDOFF_EV_RECOVER);
+        hybrid_src_step(h, HANDOFF_EV_RECOVER);
     }
     hybrid_push_vcpu(HYBRID_NO_VCPU);   /* it says so anew after GRANT */
     hybrid_src_send(s, HYBRID_MSG_GRANT);
@@ -380,7 +383,7 @@ void hybrid_src_recover(MigrationState *s)
  */
 static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     *waits = false;
     if (!hybrid_src_agreed()) {
@@ -394,7 +397,7 @@ static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
     *waits = s->state == MIGRATION_STATUS_DEVICE &&
              (h->state == HANDOFF_SRC_STOPPED ||
               h->state == HANDOFF_SRC_PACKAGED);
-    if (!hybrid_src_step(HANDOFF_EV_CANCEL)) {
+    if (!hybrid_src_step(h, HANDOFF_EV_CANCEL)) {
         return false;
     }
     if (*waits) {
@@ -437,7 +440,7 @@ bool hybrid_src_cancel_because(MigrationState *s, const Error *why)
 
 void hybrid_src_quit(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     int64_t deadline_us = hybrid_now_us() + HYBRID_ABORT_PATIENCE_US;
 
     if (!h->active || !migration_is_running()) {
@@ -447,7 +450,7 @@ void hybrid_src_quit(MigrationState *s)
     bql_unlock();               /* the migration thread may need it */
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         while (h->deciding && hybrid_now_us() < deadline_us) {
-            hybrid_src_wait(100);
+            hybrid_src_wait(h, 100);
         }
     }
     bql_lock();
@@ -455,7 +458,7 @@ void hybrid_src_quit(MigrationState *s)
 
 void hybrid_src_done(MigrationState *s)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     if (!h->active || h->times.done_us >= 0) {
         return;
@@ -473,20 +476,20 @@ void hybrid_src_done(MigrationState *s)
     }
     if (s->state == MIGRATION_STATUS_CANCELLING ||
         s->state == MIGRATION_STATUS_CANCELLED) {
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_CANCELLED, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_CANCELLED, NULL);
     } else if (s->state == MIGRATION_STATUS_FAILED) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
             if (h->agreed && handoff_src_may_run(h->state) &&
                 h->state != HANDOFF_SRC_BACK) {
-                hybrid_src_step(HANDOFF_EV_LINK_LOST);
+                hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
             }
         }
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_FAILED, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_FAILED, NULL);
     } else {
         if (h->agreed) {
             QEMU_LOCK_GUARD(&h->lock);
-            hybrid_src_step(HANDOFF_EV_PEER_DONE);
+            hybrid_src_step(h, HANDOFF_EV_PEER_DONE);
         }
-        hybrid_set_phase(MIGRATION_HYBRID_PHASE_COMPLETED, NULL);
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_COMPLETED, NULL);
     }
 }

@@ -19,8 +19,10 @@
 
 uint64_t hybrid_src_patience_ms(void)
 {
+    HybridSource *h = hybrid_source();
+
     return migrate_hybrid_handoff_timeout() +
-           (hybrid_src.completing ? migrate_downtime_limit() : 0);
+           (h->completing ? migrate_downtime_limit() : 0);
 }
 
 int64_t hybrid_src_end_patience_us(void)
@@ -31,7 +33,7 @@ int64_t hybrid_src_end_patience_us(void)
 
 bool hybrid_src_hears_peer(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     int64_t patience_us = hybrid_src_end_patience_us();
     int64_t silent_us = hybrid_tcp_silent_us(h->end_fd);
 
@@ -41,15 +43,15 @@ bool hybrid_src_hears_peer(void)
 
 void hybrid_src_timeout_error(Error **errp)
 {
+    HybridSource *h = hybrid_source();
+
     error_setg(errp, "The destination did not load the guest's state within "
                "hybrid-handoff-timeout%s (%" PRIu64 " ms): the guest stays at "
-               "the source", hybrid_src.completing ? " and downtime-limit" : "",
+               "the source", h->completing ? " and downtime-limit" : "",
                hybrid_src_patience_ms());
 }
 
 /* ---- the connection ---- */
-
-static QEMUTimer *connect_timer;
 
 /* Main loop, as what becomes of the attempt */
 static void hybrid_src_connect_late(void *opaque)
@@ -72,18 +74,21 @@ static void hybrid_src_connect_late(void *opaque)
 
 void hybrid_src_connects(MigrationState *s)
 {
-    uint32_t timeout_ms = hybrid_src.active && !hybrid_src.observe ?
-                          migrate_hybrid_peer_timeout() : 0;
+    HybridSource *h = hybrid_source();
+    uint32_t timeout_ms = migrate_hybrid_peer_timeout();
 
-    if (timeout_ms && !connect_timer) {
-        connect_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
-                                     hybrid_src_connect_late, s);
+    if (!h->active || h->observe) {
+        return;
+    }
+    if (timeout_ms && !h->connect_timer) {
+        h->connect_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                        hybrid_src_connect_late, s);
     }
     if (timeout_ms) {
-        timer_mod(connect_timer,
+        timer_mod(h->connect_timer,
                   qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms);
-    } else if (connect_timer) {
-        timer_del(connect_timer);
+    } else if (h->connect_timer) {
+        timer_del(h->connect_timer);
     }
 }
 
@@ -97,7 +102,7 @@ void hybrid_src_connects(MigrationState *s)
 static void *hybrid_src_watchdog(void *opaque)
 {
     MigrationState *s = opaque;
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     Error *err = NULL;
     bool fire = false;
 
@@ -106,11 +111,11 @@ static void *hybrid_src_watchdog(void *opaque)
             int64_t left_us = h->deadline_us - hybrid_now_us();
 
             if (left_us > 0) {
-                hybrid_src_wait(left_us / 1000 + 1);
+                hybrid_src_wait(h, left_us / 1000 + 1);
             } else if (h->state == HANDOFF_SRC_RUNNING &&
                        hybrid_src_hears_peer()) {
                 h->deadline_us = hybrid_now_us() + HYBRID_HEARS_STEP_US;
-            } else if (hybrid_src_step(HANDOFF_EV_TIMEOUT)) {
+            } else if (hybrid_src_step(h, HANDOFF_EV_TIMEOUT)) {
                 /* Back; the link may work, so give ABORT a moment */
                 h->timed_out = true;
                 h->deadline_us = hybrid_now_us() + HYBRID_ABORT_PATIENCE_US;
@@ -137,7 +142,7 @@ static void *hybrid_src_watchdog(void *opaque)
 
 void hybrid_src_arm(MigrationState *s, int64_t patience_us)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
     int64_t deadline_us = hybrid_now_us() + patience_us;
 
     if (h->watchdog_running) {
@@ -155,7 +160,7 @@ void hybrid_src_arm(MigrationState *s, int64_t patience_us)
 
 void hybrid_src_disarm(void)
 {
-    HybridSrc *h = &hybrid_src;
+    HybridSource *h = hybrid_source();
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (!h->watchdog_running) {
