@@ -21,34 +21,56 @@
 /* Requests that are looked at: the first ones if there are more */
 #define HYBRID_ALIVE_REQUESTS 1024
 
-static struct {
+typedef struct HybridAsked {
+    uint64_t pages[HYBRID_ALIVE_REQUESTS];
+    size_t n;
+} HybridAsked;
+
+struct HybridWatcher {
     HybridAlive both;
     bool settings;              /* they have come */
     bool ended;                 /* atomic: the source has no more to say */
     HybridAsk ask;
-} alive;
+    HybridAsked asked;          /* what the last look has found */
+};
 
-static void __attribute__((__constructor__)) hybrid_alive_dst_construct(void)
+HybridWatcher *hybrid_watcher_new(void)
 {
-    hybrid_alive_init(&alive.both);
+    HybridWatcher *w = g_new0(HybridWatcher, 1);
+
+    hybrid_alive_init(&w->both);
+    return w;
+}
+
+void hybrid_watcher_free(HybridWatcher *w)
+{
+    if (w) {
+        hybrid_alive_destroy(&w->both);
+        g_free(w);
+    }
 }
 
 /* Set here, or as the source has set it */
 static uint32_t hybrid_alive_dst_own_ms(void)
 {
-    return migrate_hybrid_peer_timeout() ?: qatomic_read(&alive.both.peer_ms);
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    return migrate_hybrid_peer_timeout() ?: qatomic_read(&w->both.peer_ms);
 }
 
 uint32_t hybrid_alive_dst_ms(void)
 {
-    return qatomic_read(&alive.both.runs) ? hybrid_alive_dst_own_ms() : 0;
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    return qatomic_read(&w->both.runs) ? hybrid_alive_dst_own_ms() : 0;
 }
 
 static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
                                  uint32_t peer_ms, int64_t now_us,
                                  int64_t step_us)
 {
-    HybridAlive *a = &alive.both;
+    HybridWatcher *w = hybrid_destination()->watch;
+    HybridAlive *a = &w->both;
     int64_t quiet_us;
 
     /* Whoever sends now says that we are alive, or will never get it out */
@@ -91,11 +113,6 @@ static void hybrid_alive_dst_lost(MigrationIncomingState *mis,
     migration_incoming_shutdown_channels(mis);
 }
 
-typedef struct HybridAsked {
-    uint64_t pages[HYBRID_ALIVE_REQUESTS];
-    size_t n;
-} HybridAsked;
-
 static gboolean hybrid_alive_asked(gpointer key, gpointer value, gpointer opaque)
 {
     HybridAsked *asked = opaque;
@@ -108,29 +125,30 @@ static gboolean hybrid_alive_asked(gpointer key, gpointer value, gpointer opaque
 static int64_t hybrid_alive_ask(MigrationIncomingState *mis, int64_t now_us,
                                 int64_t step_us)
 {
-    static HybridAsked asked;   /* of one thread */
+    HybridWatcher *w = hybrid_destination()->watch;
+    HybridAsked *asked = &w->asked;
     QEMUFile *main_file = mis->from_src_file;
     QEMUFile *f = mis->postcopy_qemufile_dst;
     uint64_t page, page_size = 0;
     ram_addr_t offset;
     RAMBlock *rb;
 
-    asked.n = 0;
+    asked->n = 0;
     if (mis->preempt_thread_status == PREEMPT_THREAD_CREATED &&
         qatomic_read(&mis->page_requested_count)) {
         if (qemu_mutex_trylock(&mis->page_request_mutex)) {
             return 0;           /* the next look will do */
         }
-        g_tree_foreach(mis->page_requested, hybrid_alive_asked, &asked);
+        g_tree_foreach(mis->page_requested, hybrid_alive_asked, asked);
         qemu_mutex_unlock(&mis->page_request_mutex);
     }
-    page = hybrid_ask_choose(&alive.ask, asked.pages, asked.n);
+    page = hybrid_ask_choose(&w->ask, asked->pages, asked->n);
     if (page) {
         RCU_READ_LOCK_GUARD();
         rb = qemu_ram_block_from_host((void *)(uintptr_t)page, false, &offset);
         page_size = rb ? qemu_ram_pagesize(rb) : 0;
     }
-    return hybrid_ask_look(&alive.ask, now_us, step_us, page, page_size,
+    return hybrid_ask_look(&w->ask, now_us, step_us, page, page_size,
                            f ? qemu_file_moved_bytes(f) : 0,
                            f && hybrid_alive_unread(f),
                            qemu_file_moved_bytes(main_file));
@@ -138,8 +156,10 @@ static int64_t hybrid_alive_ask(MigrationIncomingState *mis, int64_t now_us,
 
 static uint32_t hybrid_alive_dst_look(void)
 {
+    HybridDestination *h = hybrid_destination();
+    HybridWatcher *w = h->watch;
     MigrationIncomingState *mis = migration_incoming_get_current();
-    HybridAlive *a = &alive.both;
+    HybridAlive *a = &w->both;
     uint32_t peer_ms = qatomic_read(&a->peer_ms);
     uint32_t own_ms = hybrid_alive_dst_own_ms();
     uint32_t step_ms = hybrid_alive_step_ms(own_ms, peer_ms);
@@ -148,11 +168,11 @@ static uint32_t hybrid_alive_dst_look(void)
     HandoffDstState state;
     bool settings, plain;
 
-    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        state = hybrid_dst.state;
-        plain = hybrid_dst.plain;
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        state = h->state;
+        plain = h->plain;
     }
-    settings = alive.settings;
+    settings = w->settings;
     connect_us = hybrid_alive_connect(a, now_us, step_us);
     if (state == HANDOFF_DST_LOADED_PAUSED ||
         state == HANDOFF_DST_RUNNING_PAUSED) {
@@ -172,7 +192,7 @@ static uint32_t hybrid_alive_dst_look(void)
              */
             a->own_ms = own_ms;
             hybrid_silence_reset(&a->heard);
-            alive.ask = (HybridAsk) {};
+            w->ask = (HybridAsk) {};
             return step_ms;
         }
         silent_us = hybrid_silence_look(&a->heard, now_us, step_us,
@@ -187,7 +207,7 @@ static uint32_t hybrid_alive_dst_look(void)
         hybrid_alive_dst_lost(mis, "The preempt connection from the source "
                               "did not come", own_ms);
     } else if (hybrid_alive_lost(silent_us, own_ms) &&
-               !qatomic_read(&alive.ended)) {
+               !qatomic_read(&w->ended)) {
         hybrid_alive_dst_lost(mis, "Nothing was heard from the source on the "
                               "main connection", own_ms);
     }
@@ -197,24 +217,28 @@ static uint32_t hybrid_alive_dst_look(void)
 static void hybrid_alive_dst_start(uint32_t told_ms, uint32_t peer_ms,
                                    bool settings)
 {
-    alive.settings = settings;
-    alive.ended = false;
-    alive.ask = (HybridAsk) {};
-    hybrid_alive_begin(&alive.both, "mig/dst/alive", hybrid_alive_dst_look,
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    w->settings = settings;
+    w->ended = false;
+    w->ask = (HybridAsk) {};
+    hybrid_alive_begin(&w->both, "mig/dst/alive", hybrid_alive_dst_look,
                        told_ms, peer_ms);
 }
 
-void hybrid_dst_connected(void)
+void hybrid_alive_dst_connected(void)
 {
     /* Only what was set here is known: it is to begin in time */
-    if (migrate_hybrid_peer_timeout() && !alive.both.runs) {
+    if (migrate_hybrid_peer_timeout() && !hybrid_destination()->watch->both.runs) {
         hybrid_alive_dst_start(0, 0, false);
     }
 }
 
 void hybrid_dst_connects_preempt(bool begins)
 {
-    qatomic_set(&alive.both.connecting, begins);
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    qatomic_set(&w->both.connecting, begins);
 }
 
 void hybrid_alive_dst_begin(uint32_t peer_ms)
@@ -227,15 +251,21 @@ void hybrid_alive_dst_begin(uint32_t peer_ms)
 
 void hybrid_alive_dst_end(void)
 {
-    hybrid_alive_end(&alive.both);
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    hybrid_alive_end(&w->both);
 }
 
 void hybrid_alive_dst_heard(HybridMessage *m)
 {
-    qatomic_set(&alive.both.peer_ms, hybrid_msg_get_be32(m));
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    qatomic_set(&w->both.peer_ms, hybrid_msg_get_be32(m));
 }
 
 void hybrid_alive_dst_stream_ended(bool ended)
 {
-    qatomic_set(&alive.ended, ended);
+    HybridWatcher *w = hybrid_destination()->watch;
+
+    qatomic_set(&w->ended, ended);
 }

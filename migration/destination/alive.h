@@ -9,6 +9,14 @@
 
 #include "migration/hybrid/protocol/msg.h"
 
+#include "migration/hybrid/destination/state.h"
+
+HybridWatcher *hybrid_watcher_new(void);
+void hybrid_watcher_free(HybridWatcher *w);
+
+/* There is a connection, and no more is known */
+void hybrid_alive_dst_connected(void);
+
 /*
  * The source takes part in it: begin, with @peer_ms, its timeout; end; ALIVE
  * has come.

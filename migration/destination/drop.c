@@ -49,8 +49,8 @@ typedef struct HybridDropper {
     int failed;                 /* 0 or negative; atomic */
 } HybridDropper;
 
-static bool hybrid_dst_small_pages; /* huge pages are kept off */
-static bool hybrid_drop_one_by_one; /* a system call for each range; atomic */
+/* What this host's kernel can do: a system call for each range; atomic */
+static bool hybrid_drop_one_by_one;
 
 /*
  * A thousand ranges with one system call, and one flush of the TLBs: Linux
@@ -287,11 +287,11 @@ static void hybrid_dst_huge_pages(bool on)
     int advice = on ? QEMU_MADV_HUGEPAGE : QEMU_MADV_NOHUGEPAGE;
     RCU_READ_LOCK_GUARD();
 
-    if (hybrid_dst_small_pages == !on) {
+    if (hybrid_destination()->small_pages == !on) {
         return;
     }
     foreach_not_ignored_block(hybrid_dst_advise, &advice);
-    hybrid_dst_small_pages = !on;
+    hybrid_destination()->small_pages = !on;
 }
 
 /*
@@ -301,7 +301,7 @@ static void hybrid_dst_huge_pages(bool on)
  */
 static int hybrid_dst_drop_missing(void)
 {
-    HybridDropper d = { .again = hybrid_dst_small_pages };
+    HybridDropper d = { .again = hybrid_destination()->small_pages };
     int ret;
 
     hybrid_dst_huge_pages(false);
@@ -317,7 +317,7 @@ static int hybrid_dst_drop_missing(void)
  */
 static int hybrid_dst_begin_discards(void)
 {
-    return hybrid_dst_small_pages ? 0 : hybrid_dst_drop_missing();
+    return hybrid_destination()->small_pages ? 0 : hybrid_dst_drop_missing();
 }
 
 int hybrid_dst_drop_untouched(void)

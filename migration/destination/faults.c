@@ -18,25 +18,31 @@
 #include "migration/hybrid/destination/hooks.h"
 #include "migration/hybrid/policy/blocktime.h"
 
-static struct {
+struct HybridFaults {
     QemuMutex lock;             /* blocktime */
     HybridBlocktime *blocktime;
     int waiting;                /* vCPUs on missing pages, atomic */
     bool said;                  /* a VCPU, on this connection; rp_mutex */
     uint32_t said_vcpu;
-} faults;
+};
 
-static void __attribute__((__constructor__)) hybrid_faults_construct(void)
+HybridFaults *hybrid_faults_new(void)
 {
-    qemu_mutex_init(&faults.lock);
+    HybridFaults *faults = g_new0(HybridFaults, 1);
+
+    qemu_mutex_init(&faults->lock);
+    faults->blocktime =
+        hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.max_cpus);
+    return faults;
 }
 
-void hybrid_faults_begin(void)
+void hybrid_faults_free(HybridFaults *faults)
 {
-    QEMU_LOCK_GUARD(&faults.lock);
-    faults.said = false;
-    faults.blocktime =
-        hybrid_blocktime_new(MACHINE(qdev_get_machine())->smp.max_cpus);
+    if (faults) {
+        hybrid_blocktime_free(faults->blocktime);
+        qemu_mutex_destroy(&faults->lock);
+        g_free(faults);
+    }
 }
 
 /* Indices of vCPUs in use, up to the highest one: they may be hot-plugged */
@@ -53,14 +59,15 @@ static unsigned hybrid_faults_vcpus(void)
 
 void hybrid_faults_report(HybridMessage *m)
 {
+    HybridFaults *faults = hybrid_destination()->faults;
     unsigned n;
 
-    QEMU_LOCK_GUARD(&faults.lock);
-    n = MIN(hybrid_faults_vcpus(), hybrid_blocktime_vcpus(faults.blocktime));
+    QEMU_LOCK_GUARD(&faults->lock);
+    n = MIN(hybrid_faults_vcpus(), hybrid_blocktime_vcpus(faults->blocktime));
     n = MIN(n, HYBRID_MSG_MAX_BODY / 8 - 2);
     hybrid_msg_put_be32(m, n);
     for (unsigned i = 0; i < n; i++) {
-        hybrid_msg_put_be64(m, hybrid_blocktime_vcpu_us(faults.blocktime, i));
+        hybrid_msg_put_be64(m, hybrid_blocktime_vcpu_us(faults->blocktime, i));
     }
 }
 
@@ -78,8 +85,10 @@ static int hybrid_faults_vcpu(uint32_t ptid)
 
 void hybrid_faults_recovered(MigrationIncomingState *mis)
 {
+    HybridFaults *faults = hybrid_destination()->faults;
+
     QEMU_LOCK_GUARD(&mis->rp_mutex);
-    faults.said = false;
+    faults->said = false;
 }
 
 /*
@@ -88,6 +97,7 @@ void hybrid_faults_recovered(MigrationIncomingState *mis)
  */
 static void hybrid_faults_say_vcpu(uint32_t vcpu)
 {
+    HybridFaults *faults = hybrid_destination()->faults;
     MigrationIncomingState *mis = migration_incoming_get_current();
     QEMUFile *f;
     HybridMessage m;
@@ -97,17 +107,18 @@ static void hybrid_faults_say_vcpu(uint32_t vcpu)
     }
     QEMU_LOCK_GUARD(&mis->rp_mutex);
     f = mis->to_src_file;       /* NULL in a pause */
-    if (f && (!faults.said || vcpu != faults.said_vcpu)) {
+    if (f && (!faults->said || vcpu != faults->said_vcpu)) {
         m = hybrid_msg_new(HYBRID_MSG_VCPU);
         hybrid_msg_put_be32(&m, vcpu);
         hybrid_msg_put_to_src(f, &m);
-        faults.said_vcpu = vcpu;
-        faults.said = true;
+        faults->said_vcpu = vcpu;
+        faults->said = true;
     }
 }
 
 void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
 {
+    HybridFaults *faults = hybrid_destination()->faults;
     int vcpu;
 
     if (!hybrid_dst_agreed()) {
@@ -120,26 +131,28 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid)
         return;                 /* a device or QEMU itself */
     }
     addr = ROUND_DOWN(addr, qemu_ram_pagesize(rb));
-    QEMU_LOCK_GUARD(&faults.lock);
+    QEMU_LOCK_GUARD(&faults->lock);
     /*
      * Announce the wait before looking whether the page has just come: the
      * placing thread sets the bitmap first and then looks at who waits.
      */
-    qatomic_inc(&faults.waiting);
+    qatomic_inc(&faults->waiting);
     smp_mb();                   /* pairs with hybrid_faults_placed() */
-    if (!hybrid_blocktime_begin(faults.blocktime, vcpu, addr, hybrid_now_us(),
+    if (!hybrid_blocktime_begin(faults->blocktime, vcpu, addr, hybrid_now_us(),
                                 ramblock_recv_bitmap_test(rb, (void *)addr))) {
-        qatomic_dec(&faults.waiting);
+        qatomic_dec(&faults->waiting);
     }
 }
 
 void hybrid_faults_placed(void *host, uint64_t pages)
 {
+    HybridFaults *faults = hybrid_destination()->faults;
+
     smp_mb();                   /* pairs with hybrid_dst_fault() */
-    if (qatomic_read(&faults.waiting)) {
-        QEMU_LOCK_GUARD(&faults.lock);
-        qatomic_sub(&faults.waiting,
-                    hybrid_blocktime_placed(faults.blocktime, (uintptr_t)host,
+    if (qatomic_read(&faults->waiting)) {
+        QEMU_LOCK_GUARD(&faults->lock);
+        qatomic_sub(&faults->waiting,
+                    hybrid_blocktime_placed(faults->blocktime, (uintptr_t)host,
                                             pages * qemu_target_page_size(),
                                             hybrid_now_us()));
     }

@@ -7,11 +7,12 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_FAULTS_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_FAULTS_H
 
-#include "migration/hybrid/destination/hooks.h"
+#include "migration/hybrid/destination/state.h"
 #include "migration/hybrid/protocol/msg.h"
 
 /* The destination was found to be able to take the guest */
-void hybrid_faults_begin(void);
+HybridFaults *hybrid_faults_new(void);
+void hybrid_faults_free(HybridFaults *faults);
 
 /* A new connection: who waits is to be said again */
 void hybrid_faults_recovered(MigrationIncomingState *mis);

@@ -16,8 +16,11 @@
 
 HybridPlace hybrid_dst_place(bool in_package, HybridFromSrc msg)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
+    if (!hybrid_destination_is_any()) {
+        return HYBRID_PLACE_PLAIN;      /* a snapshot */
+    }
     QEMU_LOCK_GUARD(&h->lock);
     if (in_package && h->agreed) {
         return HYBRID_PLACE_PACKAGE;
@@ -52,8 +55,8 @@ int hybrid_dst_admit_section(MigrationIncomingState *mis, QEMUFile *f,
 {
     HybridFromSrc msg;
 
-    if (!hybrid_from_src_section(type, &msg)) {
-        return 0;               /* a command, or an error of upstream's */
+    if (!hybrid_destination_is_any() || !hybrid_from_src_section(type, &msg)) {
+        return 0;   /* a snapshot; a command, or an error of upstream's */
     }
     if (msg == HYBRID_FROM_SRC_END && f == mis->from_src_file) {
         hybrid_alive_dst_stream_ended(true);

@@ -49,15 +49,17 @@ static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
 
 bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 {
+    HybridDestination *h = hybrid_destination();
+
     if (value != HYBRID_PING_HELLO ||
         hybrid_dst_gate(hybrid_dst_place(false, HYBRID_FROM_SRC_HELLO),
                         HYBRID_FROM_SRC_HELLO) <= 0) {
         return false;           /* a second hello takes nothing back */
     }
-    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        hybrid_dst_step(HANDOFF_EV_HELLO);
-        hybrid_dst.agreed = true;
-        hybrid_dst.channel_lost = false;
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_dst_step(h, HANDOFF_EV_HELLO);
+        h->agreed = true;
+        h->channel_lost = false;
     }
     hybrid_point("dst-heard-hello");
     migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
@@ -66,15 +68,21 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
 
 void hybrid_dst_refuse_with(char *why)
 {
-    g_free(hybrid_dst.unfit);
-    hybrid_dst.unfit = why ?: g_strdup("the stream does not fit this QEMU");
+    HybridDestination *h = hybrid_destination();
+
+    if (!hybrid_destination_is_any()) {
+        g_free(why);            /* a snapshot: there is nobody to be told */
+        return;
+    }
+    g_free(h->unfit);
+    h->unfit = why ?: g_strdup("the stream does not fit this QEMU");
 }
 
 static bool hybrid_dst_reserve(MigrationIncomingState *mis,
                                uint32_t overcommit, uint32_t flags,
                                const HybridToldNeed *need, Error **errp)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
     if (h->unfit) {
         error_setg(errp, "%s", h->unfit);
@@ -106,7 +114,7 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
 static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
 {
     HybridMessage m = hybrid_msg_new(HYBRID_MSG_RUNNING);
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
     hybrid_msg_put_be32(&m, running);
     if (running) {
@@ -120,31 +128,34 @@ static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
 /* vCPUs that the management layer starts later ("cont" after -S) */
 static void hybrid_dst_say_running_bh(void *opaque)
 {
+    HybridDestination *h = hybrid_destination();
     MigrationIncomingState *mis = opaque;
 
-    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        if (hybrid_dst.running_said || !runstate_is_running()) {
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        if (h->running_said || !runstate_is_running()) {
             return;
         }
-        hybrid_dst.running_said = true;
+        h->running_said = true;
     }
     hybrid_dst_say_running(mis, true);
 }
 
 static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
-    if (running && hybrid_dst.running_us < 0) {
-        hybrid_dst.running_us = hybrid_now_us();
+    HybridDestination *h = hybrid_destination();
+
+    if (running && h->running_us < 0) {
+        h->running_us = hybrid_now_us();
         hybrid_dst_mark("running");
     }
-    if (running && hybrid_dst.started && !hybrid_dst.running_said) {
+    if (running && h->started && !h->running_said) {
         migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
     }
 }
 
 static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     uint32_t overcommit = hybrid_msg_get_be32(in);
     uint32_t flags = hybrid_msg_get_be32(in);
     HybridToldNeed need = { 0 };
@@ -170,12 +181,13 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     }
     if (ok) {
         WITH_QEMU_LOCK_GUARD(&h->lock) {
-            hybrid_dst_step(HANDOFF_EV_SETTINGS_OK);
+            hybrid_dst_step(h, HANDOFF_EV_SETTINGS_OK);
         }
         /* Called last when the guest starts: the vCPUs are next */
-        qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
-                                              INT_MAX);
-        hybrid_faults_begin();
+        h->vm_state =
+            qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
+                                                  INT_MAX);
+        h->faults = hybrid_faults_new();
         out = hybrid_msg_new(HYBRID_MSG_READY);
         hybrid_msg_put_be64(&out, h->memory.needed);
         hybrid_msg_put_be64(&out, h->memory.available);
@@ -187,7 +199,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     }
 
     WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_dst_step(HANDOFF_EV_SETTINGS_REFUSED);
+        hybrid_dst_step(h, HANDOFF_EV_SETTINGS_REFUSED);
         h->refusal = g_strdup(error_get_pretty(err));
     }
     out = hybrid_msg_new(HYBRID_MSG_REFUSE);
@@ -206,7 +218,7 @@ static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
 
 static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     bool again, lost, recovered = false;
 
     if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
@@ -217,11 +229,11 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (h->state == HANDOFF_DST_LOADED_PAUSED ||
             h->state == HANDOFF_DST_RUNNING_PAUSED) {
-            hybrid_dst_step(HANDOFF_EV_RECOVER);
+            hybrid_dst_step(h, HANDOFF_EV_RECOVER);
             recovered = true;
         }
         again = h->state == HANDOFF_DST_RUNNING;
-        if (!hybrid_dst_step(HANDOFF_EV_GRANT)) {
+        if (!hybrid_dst_step(h, HANDOFF_EV_GRANT)) {
             return 0;
         }
         lost = h->channel_lost;
@@ -246,10 +258,11 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 
 static int hybrid_dst_abort(void)
 {
+    HybridDestination *h = hybrid_destination();
     Error *err = NULL;
 
-    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        hybrid_dst_step(HANDOFF_EV_ABORT);
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_dst_step(h, HANDOFF_EV_ABORT);
     }
     error_setg(&err, "The source keeps the guest: this migration is over");
     migrate_set_error(migrate_get_current(), err);
@@ -265,7 +278,7 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
     Error *err = NULL;
     int ret = 0;
 
-    if (!hybrid_dst.agreed) {
+    if (!hybrid_dst_agreed()) {
         error_report("Unexpected hybrid migration message");
         return -EINVAL;
     }
@@ -314,13 +327,14 @@ out:
 
 int hybrid_dst_package(MigrationIncomingState *mis)
 {
+    HybridDestination *h = hybrid_destination();
     int ret;
 
-    if (!hybrid_dst.agreed) {
+    if (!h->agreed) {
         return 0;
     }
-    WITH_QEMU_LOCK_GUARD(&hybrid_dst.lock) {
-        hybrid_dst_step(HANDOFF_EV_PACKAGE);
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        hybrid_dst_step(h, HANDOFF_EV_PACKAGE);
     }
     hybrid_dst_mark("package");
     hybrid_point("dst-package");
@@ -331,7 +345,7 @@ int hybrid_dst_package(MigrationIncomingState *mis)
 
 bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     HybridMessage m;
 
     if (!h->agreed) {
@@ -344,7 +358,7 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
          * The listen thread may have given up meanwhile.  Then the source
          * must not hear LOADED: its GRANT would find nobody.
          */
-        if (!hybrid_dst_step(HANDOFF_EV_LOADED_SENT)) {
+        if (!hybrid_dst_step(h, HANDOFF_EV_LOADED_SENT)) {
             return true;
         }
     }
@@ -357,13 +371,13 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
 
 bool hybrid_dst_keep_stopped(void)
 {
-    return hybrid_dst.agreed && global_state_received() &&
+    return hybrid_dst_agreed() && global_state_received() &&
            !runstate_is_live(global_state_get_runstate());
 }
 
 void hybrid_dst_started(MigrationIncomingState *mis)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     bool running;
 
     if (!h->agreed) {
@@ -381,16 +395,16 @@ void hybrid_dst_started(MigrationIncomingState *mis)
 }
 
 /* The stream or the load has failed; lock held */
-static void hybrid_dst_gone(void)
+static void hybrid_dst_gone(HybridDestination *h)
 {
-    switch (hybrid_dst.state) {
+    switch (h->state) {
     case HANDOFF_DST_LOADING:
         /* From now on the main thread cannot say LOADED any more */
-        hybrid_dst_step(HANDOFF_EV_LOAD_FAILED);
+        hybrid_dst_step(h, HANDOFF_EV_LOAD_FAILED);
         break;
     case HANDOFF_DST_AGREED:
     case HANDOFF_DST_READY:
-        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+        hybrid_dst_step(h, HANDOFF_EV_LINK_LOST);
         break;
     default:
         break;
@@ -399,7 +413,7 @@ static void hybrid_dst_gone(void)
 
 bool hybrid_dst_may_pause(bool running)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
     if (!h->agreed) {
         return running;
@@ -410,7 +424,7 @@ bool hybrid_dst_may_pause(bool running)
      * by now and GRANT may come, or it never will be.  Upstream's state knows
      * neither this nor an ABORT.
      */
-    hybrid_dst_gone();
+    hybrid_dst_gone(h);
     return h->state == HANDOFF_DST_LOADED || h->state == HANDOFF_DST_RUNNING ||
            h->state == HANDOFF_DST_LOADED_PAUSED ||
            h->state == HANDOFF_DST_RUNNING_PAUSED;
@@ -418,8 +432,11 @@ bool hybrid_dst_may_pause(bool running)
 
 bool hybrid_dst_hears_out(void)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h;
 
+    /* Also called by the monitor, without the BQL */
+    RCU_READ_LOCK_GUARD();
+    h = hybrid_destination();
     QEMU_LOCK_GUARD(&h->lock);
     if (!h->agreed || (h->state != HANDOFF_DST_READY &&
                        h->state != HANDOFF_DST_LOADING &&
@@ -432,13 +449,15 @@ bool hybrid_dst_hears_out(void)
 
 void hybrid_dst_paused(MigrationIncomingState *mis)
 {
-    if (hybrid_dst.agreed) {
+    HybridDestination *h = hybrid_destination();
+
+    if (h->agreed) {
         hybrid_point("dst-paused");
         hybrid_window_recovers();
         hybrid_alive_dst_stream_ended(false);
-        QEMU_LOCK_GUARD(&hybrid_dst.lock);
-        hybrid_dst.channel_lost = false;
-        hybrid_dst_step(HANDOFF_EV_LINK_LOST);
+        QEMU_LOCK_GUARD(&h->lock);
+        h->channel_lost = false;
+        hybrid_dst_step(h, HANDOFF_EV_LINK_LOST);
     }
 }
 
@@ -447,9 +466,11 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
 /* Whatever comes, the guest is not ours.  True if it never will be. */
 static bool hybrid_dst_lost(void)
 {
-    QEMU_LOCK_GUARD(&hybrid_dst.lock);
-    hybrid_dst_gone();
-    return hybrid_dst.state == HANDOFF_DST_GONE;
+    HybridDestination *h = hybrid_destination();
+
+    QEMU_LOCK_GUARD(&h->lock);
+    hybrid_dst_gone(h);
+    return h->state == HANDOFF_DST_GONE;
 }
 
 /*
@@ -459,7 +480,7 @@ static bool hybrid_dst_lost(void)
  */
 static void *hybrid_dst_ending(void *opaque)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
     while (qemu_sem_timedwait(&h->ending_done, HYBRID_ENDING_MS)) {
         bool running;
@@ -474,7 +495,7 @@ static void *hybrid_dst_ending(void *opaque)
 
 static void hybrid_dst_ending_join(void)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
     if (h->ending_runs) {
         qemu_sem_post(&h->ending_done);
@@ -485,7 +506,7 @@ static void hybrid_dst_ending_join(void)
 
 void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
 
     if (!h->agreed) {
         return;
@@ -506,9 +527,12 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
 
 void hybrid_dst_finish(MigrationIncomingState *mis)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     HybridMessage m;
 
+    if (!hybrid_destination_is_any()) {
+        return;                 /* a snapshot */
+    }
     hybrid_dst_ending_join();
     hybrid_alive_dst_end();
     if (!h->agreed) {
@@ -516,7 +540,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     }
     WITH_QEMU_LOCK_GUARD(&h->lock) {
         if (h->state == HANDOFF_DST_RUNNING) {
-            hybrid_dst_step(HANDOFF_EV_STREAM_END);
+            hybrid_dst_step(h, HANDOFF_EV_STREAM_END);
         }
     }
     hybrid_dst_lost();          /* if the package could not be loaded */
@@ -533,12 +557,44 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     hybrid_load_cleanup();
 }
 
+void hybrid_dst_connected(void)
+{
+    HybridDestination *h;
+
+    if (!hybrid_destination_is_any()) {
+        h = hybrid_destination_new();
+        h->load = hybrid_load_new();
+        h->reading = hybrid_reading_new();
+        h->watch = hybrid_watcher_new();
+        hybrid_destination_set(h);
+    }
+    hybrid_alive_dst_connected();
+}
+
+/* As all RCU callbacks: BQL held */
+static void hybrid_destination_free(HybridDestination *h)
+{
+    if (h->vm_state) {
+        qemu_del_vm_change_state_handler(h->vm_state);
+    }
+    hybrid_faults_free(h->faults);
+    hybrid_load_free(h->load);
+    hybrid_reading_free(h->reading);
+    hybrid_watcher_free(h->watch);
+    hybrid_host_answer_clear(&h->memory);
+    hybrid_destination_destroy(h);
+}
+
 void hybrid_dst_forget(void)
 {
-    QEMU_LOCK_GUARD(&hybrid_dst.lock);
-    /* Not while it goes on, or is paused: the command will be refused */
-    if (hybrid_dst.state == HANDOFF_DST_DONE ||
-        hybrid_dst.state == HANDOFF_DST_GONE) {
-        hybrid_dst.agreed = false;
+    HybridDestination *h = hybrid_destination();
+    bool over;
+
+    WITH_QEMU_LOCK_GUARD(&h->lock) {
+        /* Not while it goes on, or is paused: the command will be refused */
+        over = h->state == HANDOFF_DST_DONE || h->state == HANDOFF_DST_GONE;
+    }
+    if (over) {
+        call_rcu(hybrid_destination_set(NULL), hybrid_destination_free, rcu);
     }
 }

@@ -44,10 +44,6 @@ typedef struct HybridNeed {
     GPtrArray *blocks;          /* a RAMBlock of each, for its file system */
 } HybridNeed;
 
-/* The accounts that were claimed, for the updates */
-static GArray *hybrid_claimed;
-static uint64_t hybrid_claimed_nodes;
-
 static void hybrid_need_use(RAMBlock *rb, HybridBlockUse *use,
                             const HybridToldNeed *told, uint64_t nodes)
 {
@@ -355,6 +351,12 @@ static bool hybrid_check(HybridNeed *need, HybridLedger *ledger,
     return ok;
 }
 
+void hybrid_host_answer_clear(HybridHostAnswer *answer)
+{
+    g_clear_pointer(&answer->warning, g_free);
+    g_clear_pointer(&answer->accounts, g_array_unref);
+}
+
 /* ---- the ledger ---- */
 
 static HybridLedger *hybrid_open_ledger(char **problem)
@@ -371,8 +373,8 @@ static HybridLedger *hybrid_open_ledger(char **problem)
     return ledger;
 }
 
-static void hybrid_claim(HybridNeed *need, HybridLedger *ledger,
-                         char **problem)
+static void hybrid_claim(HybridNeed *need, HybridHostAnswer *answer,
+                         HybridLedger *ledger, char **problem)
 {
     uint64_t bytes = hybrid_reserve_needed(&need->memory);
     g_autoptr(GError) err = NULL;
@@ -385,9 +387,8 @@ static void hybrid_claim(HybridNeed *need, HybridLedger *ledger,
             hybrid_ledger_set(ledger, key, a->claim);
         }
     }
-    g_clear_pointer(&hybrid_claimed, g_array_unref);
-    hybrid_claimed = g_array_ref(need->accounts);
-    hybrid_claimed_nodes = need->process_nodes;
+    answer->accounts = g_array_ref(need->accounts);
+    answer->nodes = need->process_nodes;
     if (!hybrid_ledger_claim(ledger, bytes, &err)) {
         *problem = g_strdup(err->message);
     }
@@ -395,6 +396,7 @@ static void hybrid_claim(HybridNeed *need, HybridLedger *ledger,
 
 typedef struct HybridCame {
     const HybridAccount *account;
+    uint64_t nodes;
     uint64_t bytes;
 } HybridCame;
 
@@ -403,25 +405,26 @@ static int hybrid_came_block(RAMBlock *rb, void *opaque)
     HybridCame *came = opaque;
     HybridBlockUse use;
 
-    hybrid_need_use(rb, &use, NULL, hybrid_claimed_nodes);
+    hybrid_need_use(rb, &use, NULL, came->nodes);
     if (hybrid_account_concerns(came->account, &use)) {
         came->bytes += hybrid_host_came(rb);
     }
     return 0;
 }
 
-void hybrid_host_update(HybridLedger *ledger, uint64_t outstanding)
+void hybrid_host_update(HybridHostAnswer *answer, HybridLedger *ledger,
+                        uint64_t outstanding)
 {
-    static int64_t last_us;
     int64_t now_us = hybrid_now_us();
 
-    if (now_us - last_us < HYBRID_UPDATE_US) {
+    if (now_us - answer->updated_us < HYBRID_UPDATE_US) {
         goto out;               /* counting takes a while if there is much */
     }
-    last_us = now_us;
-    for (guint i = 0; hybrid_claimed && i < hybrid_claimed->len; i++) {
+    answer->updated_us = now_us;
+    for (guint i = 0; answer->accounts && i < answer->accounts->len; i++) {
         HybridCame came = {
-            .account = &g_array_index(hybrid_claimed, HybridAccount, i),
+            .account = &g_array_index(answer->accounts, HybridAccount, i),
+            .nodes = answer->nodes,
         };
         uint64_t claim = came.account->claim;
         g_autofree char *key = hybrid_account_key(came.account);
@@ -498,7 +501,7 @@ bool hybrid_host_reserve(const HybridToldNeed *told, uint32_t overcommit,
     }
     error_propagate(errp, err);
     if (ok && *ledger) {
-        hybrid_claim(&need, *ledger, &problem);
+        hybrid_claim(&need, answer, *ledger, &problem);
     }
     if (ok && problem) {
         hybrid_warn_ledger(problem);

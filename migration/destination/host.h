@@ -18,7 +18,15 @@ typedef struct HybridHostAnswer {
     bool checked;
     bool limits_known;
     char *warning;              /* it was taken all the same */
+
+    /* what was claimed, for the updates */
+    GArray *accounts;           /* of HybridAccount, or NULL */
+    uint64_t nodes;
+    int64_t updated_us;
 } HybridHostAnswer;
+
+/* What it points to */
+void hybrid_host_answer_clear(HybridHostAnswer *answer);
 
 /*
  * Can this host take the guest?  Claims the memory in the host's ledger,
@@ -31,7 +39,8 @@ bool hybrid_host_reserve(const HybridToldNeed *told, uint32_t overcommit,
                          Error **errp);
 
 /* Some has come; @outstanding bytes of ordinary memory are to come */
-void hybrid_host_update(HybridLedger *ledger, uint64_t outstanding);
+void hybrid_host_update(HybridHostAnswer *answer, HybridLedger *ledger,
+                        uint64_t outstanding);
 
 /* Memory of this process that is in use now, in bytes */
 uint64_t hybrid_host_rss(void);

@@ -22,7 +22,7 @@
  */
 static void hybrid_dst_count(uint64_t pages)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     uint64_t before = stat64_get(&h->received);
 
     stat64_add(&h->received, pages);
@@ -35,15 +35,15 @@ static void hybrid_dst_count(uint64_t pages)
         uint64_t rss = hybrid_host_rss();
 
         if (h->ledger) {
-            hybrid_host_update(h->ledger, h->ledger_base -
-                                          MIN(h->ledger_base, rss));
+            hybrid_host_update(&h->memory, h->ledger,
+                               h->ledger_base - MIN(h->ledger_base, rss));
         }
     }
 }
 
 void hybrid_dst_received(uint64_t pages)
 {
-    if (hybrid_dst.agreed) {
+    if (hybrid_dst_agreed()) {
         hybrid_point("dst-in-rounds");
         hybrid_dst_count(pages);
     }
@@ -51,7 +51,7 @@ void hybrid_dst_received(uint64_t pages)
 
 void hybrid_dst_placed(void *host, uint64_t pages)
 {
-    if (!hybrid_dst.agreed) {
+    if (!hybrid_dst_agreed()) {
         return;
     }
     hybrid_dst_count(pages);
@@ -60,9 +60,9 @@ void hybrid_dst_placed(void *host, uint64_t pages)
     hybrid_faults_placed(host, pages);
 }
 
-static MigrationHybridPhase hybrid_dst_phase(void)
+static MigrationHybridPhase hybrid_dst_phase(HybridDestination *h)
 {
-    switch (hybrid_dst.state) {
+    switch (h->state) {
     case HANDOFF_DST_WAIT:
     case HANDOFF_DST_AGREED:
         return MIGRATION_HYBRID_PHASE_PREPARATION;
@@ -74,7 +74,7 @@ static MigrationHybridPhase hybrid_dst_phase(void)
         return MIGRATION_HYBRID_PHASE_STATE_TRANSFER;
     case HANDOFF_DST_RUNNING:
     case HANDOFF_DST_RUNNING_PAUSED:
-        return hybrid_dst.started ? MIGRATION_HYBRID_PHASE_PAGING
+        return h->started ? MIGRATION_HYBRID_PHASE_PAGING
                                   : MIGRATION_HYBRID_PHASE_RESUME;
     case HANDOFF_DST_DONE:
         return MIGRATION_HYBRID_PHASE_COMPLETED;
@@ -85,7 +85,7 @@ static MigrationHybridPhase hybrid_dst_phase(void)
 
 void hybrid_dst_fill_info(MigrationInfo *info)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     MigrationHybridInfo *i;
 
     QEMU_LOCK_GUARD(&h->lock);
@@ -97,7 +97,7 @@ void hybrid_dst_fill_info(MigrationInfo *info)
     i->agreed = true;
     i->reason = g_strdup(h->refusal);
     i->has_phase = true;
-    i->phase = hybrid_dst_phase();
+    i->phase = hybrid_dst_phase(h);
     i->has_peer_timeout = true;
     i->peer_timeout = hybrid_alive_dst_ms();
     i->has_memory_needed = i->has_memory_available = true;

@@ -39,13 +39,11 @@
 #include "migration/ram.h"
 #include "migration/trace.h"
 
-typedef struct HybridLoad {
+/* The listen thread's; the main thread frees it when that has ended */
+struct HybridLoad {
     HybridBatch *batch;
     uint8_t *pages;
-} HybridLoad;
-
-/* The listen thread's; the main thread frees it when that has ended */
-static HybridLoad hybrid_load;
+};
 
 /* One run that is being placed */
 typedef struct HybridRun {
@@ -228,7 +226,7 @@ static HybridBatch *hybrid_load_batch(void)
         .read = hybrid_load_read,
         .place = hybrid_load_place,
     };
-    HybridLoad *l = &hybrid_load;
+    HybridLoad *l = hybrid_destination()->load;
 
     if (!l->batch) {
         size_t size = qemu_target_page_size();
@@ -245,10 +243,26 @@ static HybridBatch *hybrid_load_batch(void)
     return l->batch;
 }
 
+HybridLoad *hybrid_load_new(void)
+{
+    return g_new0(HybridLoad, 1);
+}
+
+void hybrid_load_free(HybridLoad *l)
+{
+    if (l) {
+        g_clear_pointer(&l->batch, hybrid_batch_free);
+        g_clear_pointer(&l->pages, qemu_vfree);
+        g_free(l);
+    }
+}
+
 void hybrid_load_cleanup(void)
 {
-    g_clear_pointer(&hybrid_load.batch, hybrid_batch_free);
-    g_clear_pointer(&hybrid_load.pages, qemu_vfree);
+    HybridLoad *l = hybrid_destination()->load;
+
+    g_clear_pointer(&l->batch, hybrid_batch_free);
+    g_clear_pointer(&l->pages, qemu_vfree);
 }
 
 void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)

@@ -7,6 +7,11 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_LOAD_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_LOAD_H
 
+#include "migration/hybrid/destination/state.h"
+
+HybridLoad *hybrid_load_new(void);
+void hybrid_load_free(HybridLoad *l);
+
 /* Can post-copy place pages in each block of memory? */
 bool hybrid_load_possible(Error **errp);
 

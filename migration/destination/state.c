@@ -9,20 +9,65 @@
 #include "migration/migration.h"
 #include "migration/hybrid/trace.h"
 
-HybridDst hybrid_dst;
+/* What does not come in; nobody changes it */
+static HybridDestination hybrid_nothing;
 
-static void __attribute__((__constructor__)) hybrid_dst_construct(void)
+static void hybrid_destination_init(HybridDestination *h)
 {
-    qemu_mutex_init(&hybrid_dst.lock);
-    qemu_event_init(&hybrid_dst.started_event, false);
-    qemu_sem_init(&hybrid_dst.ending_done, 0);
-    hybrid_dst.running_us = -1;
+    qemu_mutex_init(&h->lock);
+    qemu_event_init(&h->started_event, false);
+    qemu_sem_init(&h->ending_done, 0);
+    h->running_us = -1;
 }
 
-/* Where the time of the stop goes: since the package has come */
+static void __attribute__((__constructor__)) hybrid_destination_construct(void)
+{
+    hybrid_destination_init(&hybrid_nothing);
+}
+
+HybridDestination *hybrid_destination(void)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    return qatomic_rcu_read(&mis->hybrid) ?: &hybrid_nothing;
+}
+
+bool hybrid_destination_is_any(void)
+{
+    return hybrid_destination() != &hybrid_nothing;
+}
+
+HybridDestination *hybrid_destination_new(void)
+{
+    HybridDestination *h = g_new0(HybridDestination, 1);
+
+    hybrid_destination_init(h);
+    return h;
+}
+
+void hybrid_destination_destroy(HybridDestination *h)
+{
+    g_clear_pointer(&h->ledger, hybrid_ledger_close);
+    g_free(h->refusal);
+    g_free(h->unfit);
+    qemu_sem_destroy(&h->ending_done);
+    qemu_event_destroy(&h->started_event);
+    qemu_mutex_destroy(&h->lock);
+    g_free(h);
+}
+
+HybridDestination *hybrid_destination_set(HybridDestination *h)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    HybridDestination *before = mis->hybrid;
+
+    qatomic_rcu_set(&mis->hybrid, h);
+    return before;
+}
+
 void hybrid_dst_mark(const char *step)
 {
-    HybridDst *h = &hybrid_dst;
+    HybridDestination *h = hybrid_destination();
     int64_t now_us = hybrid_now_us();
 
     if (!h->package_us) {
@@ -31,15 +76,15 @@ void hybrid_dst_mark(const char *step)
     trace_hybrid_stop("dst", step, now_us - h->package_us);
 }
 
-bool hybrid_dst_step(HandoffEvent event)
+bool hybrid_dst_step(HybridDestination *h, HandoffEvent event)
 {
-    HandoffDstState from = hybrid_dst.state;
-    bool ok = handoff_dst_step(&hybrid_dst.state, event);
+    HandoffDstState from = h->state;
+    bool ok = handoff_dst_step(&h->state, event);
 
     if (ok) {
         trace_hybrid_handoff_step("dst", handoff_dst_state_str(from),
                                   handoff_event_str(event),
-                                  handoff_dst_state_str(hybrid_dst.state));
+                                  handoff_dst_state_str(h->state));
     } else {
         trace_hybrid_handoff_refused("dst", handoff_dst_state_str(from),
                                      handoff_event_str(event));
@@ -49,10 +94,12 @@ bool hybrid_dst_step(HandoffEvent event)
 
 bool hybrid_dst_agreed(void)
 {
-    return hybrid_dst.agreed;
+    return hybrid_destination()->agreed;
 }
 
 bool hybrid_dst_took(uint32_t flag)
 {
-    return hybrid_dst.agreed && hybrid_dst.flags & flag;
+    HybridDestination *h = hybrid_destination();
+
+    return h->agreed && h->flags & flag;
 }

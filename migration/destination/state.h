@@ -9,6 +9,7 @@
 #define QEMU_MIGRATION_HYBRID_DESTINATION_STATE_H
 
 #include "qemu/osdep.h"
+#include "qemu/rcu.h"
 #include "qemu/stats64.h"
 #include "qemu/thread.h"
 #include "migration/hybrid/destination/hooks.h"
@@ -16,8 +17,26 @@
 #include "migration/hybrid/common/clock.h"
 #include "migration/hybrid/common/wire.h"
 #include "migration/hybrid/protocol/handoff.h"
+#include "system/runstate.h"
 
-typedef struct HybridDst {
+typedef struct HybridDestination HybridDestination;
+typedef struct HybridFaults HybridFaults;
+typedef struct HybridLoad HybridLoad;
+typedef struct HybridReading HybridReading;
+typedef struct HybridWatcher HybridWatcher;
+
+/*
+ * One migration, from its first connection until another one goes out of this
+ * QEMU.  Made and freed (RCU) with the BQL held.
+ */
+struct HybridDestination {
+    struct rcu_head rcu;
+    /* what a file keeps for itself */
+    HybridFaults *faults;
+    HybridLoad *load;
+    HybridReading *reading;
+    HybridWatcher *watch;
+
     /*
      * For state, start, running_said and what says so below.  Taken inside of
      * rp_mutex, by a thread whose message could not be sent: so it is never
@@ -33,6 +52,7 @@ typedef struct HybridDst {
     int64_t package_us;         /* the package has come; for the trace */
     int64_t loaded_us;          /* LOADED is sent */
     int64_t grant_us;           /* the GRANT that counts has come */
+    VMChangeStateEntry *vm_state;
     bool started;               /* @start has run */
     int64_t running_us;         /* the vCPUs started first, -1: they did not */
     bool running_said;          /* RUNNING with vCPUs running was sent */
@@ -46,13 +66,27 @@ typedef struct HybridDst {
     char *unfit;                /* what is wrong with the stream's header */
     HybridLedger *ledger;       /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */
+    bool small_pages;           /* huge pages are kept off; listen thread */
     Stat64 received;            /* target pages */
-} HybridDst;
+};
 
-extern HybridDst hybrid_dst;
+/*
+ * The migration that comes in, or came: never NULL.  If nothing has come yet,
+ * as in a QEMU that loads a snapshot, it is one that has agreed on nothing and
+ * that nobody changes, see hybrid_destination_is_any().
+ */
+HybridDestination *hybrid_destination(void);
+bool hybrid_destination_is_any(void);
 
-/* One step of the destination's handoff, traced; hybrid_dst.lock held */
-bool hybrid_dst_step(HandoffEvent event);
+/* A new one, for hybrid_destination() to return; and the end of one */
+HybridDestination *hybrid_destination_new(void);
+void hybrid_destination_destroy(HybridDestination *h);
+
+/* @h, or NULL, is the one that counts from now on; returns the last one */
+HybridDestination *hybrid_destination_set(HybridDestination *h);
+
+/* One step of the handoff, traced; lock held */
+bool hybrid_dst_step(HybridDestination *h, HandoffEvent event);
 
 /* Where the time of the stop goes: since the package has come; for the trace */
 void hybrid_dst_mark(const char *step);

@@ -14,17 +14,32 @@
 #include "migration/hybrid/destination/window.h"
 #include "migration/hybrid/policy/flow.h"
 
-static bool reader_is_new = true;
+/* Listen thread */
+struct HybridReading {
+    HybridReader reader;
+    QEMUFile *file;             /* that @reader is about; NULL: none yet */
+    HybridWindow window;
+    uint64_t placed;            /* target pages */
+};
+
+HybridReading *hybrid_reading_new(void)
+{
+    return g_new0(HybridReading, 1);
+}
+
+void hybrid_reading_free(HybridReading *r)
+{
+    g_free(r);
+}
 
 void hybrid_window_recovers(void)
 {
-    reader_is_new = true;
+    hybrid_destination()->reading->file = NULL;
 }
 
 void hybrid_window_has_read(QEMUFile *f, uint64_t bytes)
 {
-    static HybridReader reader;
-    static QEMUFile *file;
+    HybridReading *r = hybrid_destination()->reading;
     uint64_t page_size = qemu_target_page_size();
     HybridMessage m;
 
@@ -35,18 +50,17 @@ void hybrid_window_has_read(QEMUFile *f, uint64_t bytes)
      * Another connection; its file may lie where the last one's did.  What
      * was said last may not have arrived, and the source waits for a step.
      */
-    if (reader_is_new || f != file || bytes < reader.said) {
-        reader_is_new = false;
-        hybrid_reader_init(&reader, page_size);
-        file = f;
+    if (f != r->file || bytes < r->reader.said) {
+        hybrid_reader_init(&r->reader, page_size);
+        r->file = f;
     }
-    if (!hybrid_reader_due(&reader, bytes)) {
+    if (!hybrid_reader_due(&r->reader, bytes)) {
         return;
     }
-    hybrid_reader_say(&reader, hybrid_now_us(), bytes, page_size);
+    hybrid_reader_say(&r->reader, hybrid_now_us(), bytes, page_size);
     m = hybrid_msg_new(HYBRID_MSG_PLACED);
     hybrid_msg_put_be64(&m, bytes);
-    hybrid_msg_put_be32(&m, reader.step);
+    hybrid_msg_put_be32(&m, r->reader.step);
     migrate_send_rp_hybrid(migration_incoming_get_current(), m.bytes->data,
                            m.bytes->len);
     hybrid_msg_free(&m);
@@ -57,8 +71,7 @@ void hybrid_window_has_read(QEMUFile *f, uint64_t bytes)
 
 void hybrid_window_placed(uint64_t pages)
 {
-    static HybridWindow window;
-    static uint64_t placed;
+    HybridReading *r = hybrid_destination()->reading;
     MigrationIncomingState *mis = migration_incoming_get_current();
     HybridTcp sock;
     uint64_t before;
@@ -69,21 +82,21 @@ void hybrid_window_placed(uint64_t pages)
     if (!qemu_thread_is_self(&mis->listen_thread) || !mis->from_src_file) {
         return;
     }
-    before = placed;
-    placed += pages;
-    if (before / HYBRID_WINDOW_STEP == placed / HYBRID_WINDOW_STEP) {
+    before = r->placed;
+    r->placed += pages;
+    if (before / HYBRID_WINDOW_STEP == r->placed / HYBRID_WINDOW_STEP) {
         return;
     }
     now_us = hybrid_now_us();
-    if (!hybrid_window_due(&window, now_us)) {
+    if (!hybrid_window_due(&r->window, now_us)) {
         return;
     }
     fd = hybrid_tcp_socket(mis->from_src_file);
     if (!hybrid_tcp_ask(fd, &sock) || !sock.delivered) {
         return;
     }
-    bytes = hybrid_window_update(&window, now_us,
-                                 placed * qemu_target_page_size(),
+    bytes = hybrid_window_update(&r->window, now_us,
+                                 r->placed * qemu_target_page_size(),
                                  sock.rtt_us);
     if (bytes) {
         hybrid_tcp_clamp(fd, bytes);

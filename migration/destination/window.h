@@ -7,7 +7,10 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_WINDOW_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_WINDOW_H
 
-#include "migration/qemu-file.h"
+#include "migration/hybrid/destination/state.h"
+
+HybridReading *hybrid_reading_new(void);
+void hybrid_reading_free(HybridReading *r);
 
 /* The connection is lost, another one follows; listen thread */
 void hybrid_window_recovers(void);

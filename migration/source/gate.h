@@ -11,7 +11,7 @@
 
 /*
  * Is @msg to be handled?  No: it is ignored, or an error, with @errp set.
- * the source's lock held.
+ * Lock held.
  */
 bool hybrid_src_gate(HybridFromDst msg, Error **errp);
 

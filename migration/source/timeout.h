@@ -28,7 +28,7 @@ int64_t hybrid_src_end_patience_us(void);
 /*
  * Behind GRANT: the destination need not have said all yet, it may lock its
  * memory or be busy.  As long as it, or at least its host, is heard, it is
- * not lost.  the source's lock held.
+ * not lost.  The source's lock held.
  */
 bool hybrid_src_hears_peer(void);
 
@@ -37,7 +37,7 @@ void hybrid_src_timeout_error(Error **errp);
 
 /*
  * Until hybrid_src_disarm() the switch has @patience_us from now; a time that
- * runs already is only shortened.  the source's lock held.
+ * runs already is only shortened.  The source's lock held.
  */
 void hybrid_src_arm(MigrationState *s, int64_t patience_us);
 
