@@ -6,8 +6,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "migration/hybrid/destination/handoff.h"
 #include "migration/hybrid/destination/info.h"
+#include "migration/hybrid/destination/start.h"
 #include "migration/hybrid/hooks.h"
 #include "migration/hybrid/source/info.h"
 #include "migration/hybrid/source/start.h"

@@ -15,100 +15,16 @@
 #include "migration/global_state.h"
 #include "system/runstate.h"
 #include "migration/migration.h"
-#include "migration/options.h"
-#include "migration/postcopy-ram.h"
-#include "migration/qemu-file.h"
-#include "migration/ram.h"
-#include "migration/savevm.h"
-#include "migration/hybrid/trace.h"
-#include "migration/hybrid/common/page-sizes.h"
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/destination/drop.h"
 #include "migration/hybrid/destination/faults.h"
-#include "migration/hybrid/destination/gate.h"
 #include "migration/hybrid/destination/handoff.h"
 #include "migration/hybrid/destination/load.h"
 #include "migration/hybrid/destination/window.h"
-#include "migration/hybrid/protocol/gate.h"
 
 /* How often RUNNING is said again until the end */
 #define HYBRID_ENDING_MS 500
-
-static void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
-                            HybridMessage *m)
-{
-    trace_hybrid_message("dst", hybrid_msg_str(kind));
-    hybrid_point_message("dst-sends", hybrid_msg_str(kind));
-    migrate_send_rp_hybrid(mis, m->bytes->data, m->bytes->len);
-    hybrid_point_message("dst-sent", hybrid_msg_str(kind));
-    hybrid_msg_free(m);
-}
-
-/* ---- phase 1 ---- */
-
-bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
-{
-    HybridDestination *h = hybrid_destination();
-
-    if (value != HYBRID_PING_HELLO ||
-        hybrid_dst_gate(hybrid_dst_place(false, HYBRID_FROM_SRC_HELLO),
-                        HYBRID_FROM_SRC_HELLO) <= 0) {
-        return false;           /* a second hello takes nothing back */
-    }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_dst_step(h, HANDOFF_EV_HELLO);
-        h->agreed = true;
-        h->channel_lost = false;
-    }
-    hybrid_point("dst-heard-hello");
-    migrate_send_rp_pong(mis, HYBRID_PONG_ACK);
-    return true;
-}
-
-void hybrid_dst_refuse_with(char *why)
-{
-    HybridDestination *h = hybrid_destination();
-
-    if (!hybrid_destination_is_any()) {
-        g_free(why);            /* a snapshot: there is nobody to be told */
-        return;
-    }
-    g_free(h->unfit);
-    h->unfit = why ?: g_strdup("the stream does not fit this QEMU");
-}
-
-static bool hybrid_dst_reserve(MigrationIncomingState *mis,
-                               uint32_t overcommit, uint32_t flags,
-                               const HybridToldNeed *need, Error **errp)
-{
-    HybridDestination *h = hybrid_destination();
-
-    if (h->unfit) {
-        error_setg(errp, "%s", h->unfit);
-        return false;
-    }
-    if (!migrate_postcopy_ram()) {
-        error_setg(errp, "capability postcopy-ram is off at the destination");
-        return false;
-    }
-    if (flags & HYBRID_FLAG_FAILED &&
-        !(flags & HYBRID_FLAG_PREEMPT) == migrate_postcopy_preempt()) {
-        error_setg(errp, "capability postcopy-preempt is %s at the "
-                   "destination only",
-                   migrate_postcopy_preempt() ? "on" : "off");
-        return false;
-    }
-    if (!postcopy_ram_supported_by_host(mis, errp) ||
-        !hybrid_load_possible(errp)) {
-        return false;
-    }
-    if (!hybrid_host_reserve(need, overcommit, &h->memory, &h->ledger, errp)) {
-        return false;
-    }
-    h->ledger_base = h->memory.ordinary + hybrid_host_rss();
-    return true;
-}
 
 /* The guest is ours; @running: and it runs, or did once */
 static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
@@ -140,7 +56,7 @@ static void hybrid_dst_say_running_bh(void *opaque)
     hybrid_dst_say_running(mis, true);
 }
 
-static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
+void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
     HybridDestination *h = hybrid_destination();
 
@@ -153,70 +69,9 @@ static void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
     }
 }
 
-static int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
-{
-    HybridDestination *h = hybrid_destination();
-    uint32_t overcommit = hybrid_msg_get_be32(in);
-    uint32_t flags = hybrid_msg_get_be32(in);
-    HybridToldNeed need = { 0 };
-    HybridMessage out;
-    Error *err = NULL;
-    bool ok;
-
-    h->flags = flags & HYBRID_FLAGS;
-    h->id = hybrid_msg_get_be64(in);
-    if (h->flags & HYBRID_FLAG_NEED) {
-        hybrid_need_get(in, &need);
-    }
-    if (!(h->flags & HYBRID_FLAG_ALIVE)) {
-        hybrid_alive_dst_end();
-    } else if (!in->overrun) {
-        hybrid_alive_dst_begin(hybrid_msg_get_be32(in));
-    }
-    ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
-                                             &err);
-    hybrid_need_free(&need);
-    if (in->overrun) {
-        return 0;               /* the caller says so */
-    }
-    if (ok) {
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
-            hybrid_dst_step(h, HANDOFF_EV_SETTINGS_OK);
-        }
-        /* Called last when the guest starts: the vCPUs are next */
-        h->vm_state =
-            qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
-                                                  INT_MAX);
-        h->faults = hybrid_faults_new();
-        out = hybrid_msg_new(HYBRID_MSG_READY);
-        hybrid_msg_put_be64(&out, h->memory.needed);
-        hybrid_msg_put_be64(&out, h->memory.available);
-        hybrid_msg_put_be32(&out, h->flags);
-        hybrid_page_sizes_put(&out);
-        hybrid_msg_put_be32(&out, hybrid_alive_dst_ms());
-        hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
-        return 0;
-    }
-
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_dst_step(h, HANDOFF_EV_SETTINGS_REFUSED);
-        h->refusal = g_strdup(error_get_pretty(err));
-    }
-    out = hybrid_msg_new(HYBRID_MSG_REFUSE);
-    hybrid_msg_put_be64(&out, h->memory.needed);
-    hybrid_msg_put_be64(&out, h->memory.available);
-    hybrid_msg_put_text(&out, h->refusal);
-    hybrid_dst_send(mis, HYBRID_MSG_REFUSE, &out);
-    error_prepend(&err, "migration refused: ");
-    migrate_set_error(migrate_get_current(), err);
-    error_free(err);
-    /* The log has the sentence, and what errno makes of it */
-    return h->memory.needed > h->memory.available ? -ENOMEM : -ENOTSUP;
-}
-
 /* ---- phases 3 and 4 ---- */
 
-static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
+int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDestination *h = hybrid_destination();
     bool again, lost, recovered = false;
@@ -256,7 +111,7 @@ static int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
     return 0;
 }
 
-static int hybrid_dst_abort(void)
+int hybrid_dst_abort(void)
 {
     HybridDestination *h = hybrid_destination();
     Error *err = NULL;
@@ -268,61 +123,6 @@ static int hybrid_dst_abort(void)
     migrate_set_error(migrate_get_current(), err);
     error_report_err(err);
     return -ECANCELED;
-}
-
-int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
-{
-    HybridMessageKind kind;
-    HybridFromSrc msg;
-    HybridMessage m;
-    Error *err = NULL;
-    int ret = 0;
-
-    if (!hybrid_dst_agreed()) {
-        error_report("Unexpected hybrid migration message");
-        return -EINVAL;
-    }
-    if (!hybrid_msg_read(&m, f, len, &kind, &err)) {
-        error_report_err(err);
-        ret = qemu_file_get_error(f) ?: -EINVAL;
-        goto out;
-    }
-    trace_hybrid_message("dst", hybrid_msg_str(kind));
-    hybrid_point_message("dst-read", hybrid_msg_str(kind));
-    msg = hybrid_from_src_private(kind);
-    /* None is in the package: there the place would be PACKAGE */
-    ret = hybrid_dst_gate(hybrid_dst_place(f != mis->from_src_file, msg), msg);
-    if (ret <= 0) {
-        goto out;
-    }
-    ret = 0;
-    switch (kind) {
-    case HYBRID_MSG_SETTINGS:
-        ret = hybrid_dst_settings(mis, &m);
-        break;
-    case HYBRID_MSG_GRANT:
-        ret = hybrid_dst_grant(mis, &m);
-        break;
-    case HYBRID_MSG_DISCARD:
-        ret = hybrid_dst_discard(&m);
-        break;
-    case HYBRID_MSG_ABORT:
-        ret = hybrid_dst_abort();
-        break;
-    case HYBRID_MSG_ALIVE_TO_DST:
-        hybrid_alive_dst_heard(&m);
-        break;
-    default:
-        break;                  /* of a newer source, harmless by contract */
-    }
-    if (m.overrun) {
-        error_report("hybrid message %s is too short (%u bytes)",
-                     hybrid_msg_str(kind), len);
-        ret = -EINVAL;
-    }
-out:
-    hybrid_msg_free(&m);
-    return ret;
 }
 
 int hybrid_dst_package(MigrationIncomingState *mis)
@@ -557,44 +357,3 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     hybrid_load_cleanup();
 }
 
-void hybrid_dst_connected(void)
-{
-    HybridDestination *h;
-
-    if (!hybrid_destination_is_any()) {
-        h = hybrid_destination_new();
-        h->load = hybrid_load_new();
-        h->reading = hybrid_reading_new();
-        h->watch = hybrid_watcher_new();
-        hybrid_destination_set(h);
-    }
-    hybrid_alive_dst_connected();
-}
-
-/* As all RCU callbacks: BQL held */
-static void hybrid_destination_free(HybridDestination *h)
-{
-    if (h->vm_state) {
-        qemu_del_vm_change_state_handler(h->vm_state);
-    }
-    hybrid_faults_free(h->faults);
-    hybrid_load_free(h->load);
-    hybrid_reading_free(h->reading);
-    hybrid_watcher_free(h->watch);
-    hybrid_host_answer_clear(&h->memory);
-    hybrid_destination_destroy(h);
-}
-
-void hybrid_dst_forget(void)
-{
-    HybridDestination *h = hybrid_destination();
-    bool over;
-
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        /* Not while it goes on, or is paused: the command will be refused */
-        over = h->state == HANDOFF_DST_DONE || h->state == HANDOFF_DST_GONE;
-    }
-    if (over) {
-        call_rcu(hybrid_destination_set(NULL), hybrid_destination_free, rcu);
-    }
-}

@@ -7,10 +7,13 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_HANDOFF_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_HANDOFF_H
 
-/*
- * A new outgoing migration, or an attempt at one: what came in before is no
- * longer of interest, if it is over
- */
-void hybrid_dst_forget(void);
+#include "migration/hybrid/destination/state.h"
+
+/* A handler for changes of the run state: says RUNNING when it is true */
+void hybrid_dst_vm_state(void *opaque, bool running, RunState state);
+
+/* GRANT and ABORT have come; 0 or -errno */
+int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in);
+int hybrid_dst_abort(void);
 
 #endif

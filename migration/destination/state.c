@@ -8,6 +8,7 @@
 #include "migration/hybrid/destination/state.h"
 #include "migration/migration.h"
 #include "migration/hybrid/trace.h"
+#include "migration/hybrid/common/point.h"
 
 /* What does not come in; nobody changes it */
 static HybridDestination hybrid_nothing;
@@ -102,4 +103,14 @@ bool hybrid_dst_took(uint32_t flag)
     HybridDestination *h = hybrid_destination();
 
     return h->agreed && h->flags & flag;
+}
+
+void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
+                     HybridMessage *m)
+{
+    trace_hybrid_message("dst", hybrid_msg_str(kind));
+    hybrid_point_message("dst-sends", hybrid_msg_str(kind));
+    migrate_send_rp_hybrid(mis, m->bytes->data, m->bytes->len);
+    hybrid_point_message("dst-sent", hybrid_msg_str(kind));
+    hybrid_msg_free(m);
 }

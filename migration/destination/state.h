@@ -94,4 +94,8 @@ void hybrid_dst_mark(const char *step);
 /* And @flag (HYBRID_FLAG_*) is agreed on */
 bool hybrid_dst_took(uint32_t flag);
 
+/* To the source, traced; ends @m.  No lock but the BQL may be held. */
+void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,
+                     HybridMessage *m);
+
 #endif

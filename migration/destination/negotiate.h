@@ -1,0 +1,15 @@
+/*
+ * Hybrid live migration, destination: negotiation (phase 1).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QEMU_MIGRATION_HYBRID_DESTINATION_NEGOTIATE_H
+#define QEMU_MIGRATION_HYBRID_DESTINATION_NEGOTIATE_H
+
+#include "migration/hybrid/destination/state.h"
+
+/* SETTINGS have come; 0 or -errno */
+int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in);
+
+#endif
