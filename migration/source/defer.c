@@ -228,21 +228,22 @@ static int hybrid_defer_read_block(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-/* Is the log to be cleared?  If not, it has been read. */
-static bool hybrid_defer_may_clear(int64_t now_us, int64_t cpu_begin_us)
+/* Read the log, unless that is to clear it; true: it is to be cleared, too */
+static bool hybrid_defer_read(HybridDefer *d, int64_t now_us,
+                              int64_t cpu_begin_us)
 {
     uint64_t pages = 0;
 
-    if (hybrid_source()->defer->read_clears) {
+    if (d->read_clears) {
         return true;            /* it is paid before the next look */
     }
     foreach_not_ignored_block(hybrid_defer_read_block, &pages);
-    return hybrid_sampler_may_clear(&hybrid_source()->defer->sampler, now_us,
+    return hybrid_sampler_may_clear(&d->sampler, now_us,
                                     hybrid_thread_us() - cpu_begin_us, pages);
 }
 
 /* With look.cleared set before, the log is cleared whatever it costs */
-static void hybrid_defer_look(HybridFound *found)
+static void hybrid_defer_look(HybridDefer *d, HybridFound *found)
 {
     int64_t now_us = hybrid_now_us();
     /* CPU time: to wait for the BQL costs nobody any */
@@ -253,9 +254,9 @@ static void hybrid_defer_look(HybridFound *found)
     WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
         RCU_READ_LOCK_GUARD();
         found->look.cleared = found->look.cleared ||
-                              hybrid_defer_may_clear(now_us, cpu_begin_us);
+                              hybrid_defer_read(d, now_us, cpu_begin_us);
         found->next_heat = found->look.cleared && !found->recent &&
-            hybrid_sampler_next_heat(&hybrid_source()->defer->sampler, now_us);
+            hybrid_sampler_next_heat(&d->sampler, now_us);
         foreach_not_ignored_block(hybrid_defer_look_block, found);
     }
     if (found->look.cleared) {
@@ -280,7 +281,7 @@ bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
         !(now || hybrid_sampler_due(&d->sampler, begin_us))) {
         return false;
     }
-    hybrid_defer_look(&found);
+    hybrid_defer_look(d, &found);
     hybrid_sampler_done(&d->sampler, hybrid_now_us(), &found.look);
     *over_us = begin_us - d->cleared_us;
     *fresh = found.look.fresh;
@@ -398,7 +399,7 @@ bool hybrid_defer_recent(void)
     for (n = 0; n < HYBRID_RECENT_SAMPLES &&
                 found.look.cost_us < HYBRID_RECENT_US; n++) {
         g_usleep(HYBRID_RECENT_US);
-        hybrid_defer_look(&found);
+        hybrid_defer_look(d, &found);
     }
     trace_hybrid_recent(n, found.look.fresh, found.look.cost_us);
     return true;

@@ -26,10 +26,8 @@
 /* How often to look whether a device still holds the switch back */
 #define HYBRID_HELD_MS 100
 
-static void hybrid_src_begin_round(int64_t now_us)
+static void hybrid_src_begin_round(HybridSource *h, int64_t now_us)
 {
-    HybridSource *h = hybrid_source();
-
     h->round++;
     h->round_start_us = now_us;
     h->round_start_bytes = migration_transferred_bytes();
@@ -38,9 +36,8 @@ static void hybrid_src_begin_round(int64_t now_us)
     h->round_start_queued = hybrid_flow_queued();
 }
 
-static void hybrid_src_begin_rounds(MigrationState *s)
+static void hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
 {
-    HybridSource *h = hybrid_source();
     HybridRoundsConfig config = {
         .max_rounds = migrate_hybrid_max_rounds(),
         .min_gain = migrate_hybrid_min_gain(),
@@ -61,7 +58,7 @@ static void hybrid_src_begin_rounds(MigrationState *s)
     h->rounds_start_us = hybrid_now_us();
     h->rounds_start_bytes = migration_transferred_bytes();
     hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
-    hybrid_src_begin_round(h->rounds_start_us);
+    hybrid_src_begin_round(h, h->rounds_start_us);
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
     if (h->state == HANDOFF_SRC_PLAIN) {
         /* The echo shows that the peer has got past ADVISE */
@@ -70,10 +67,8 @@ static void hybrid_src_begin_rounds(MigrationState *s)
 }
 
 /* vCPU time taken away by auto-converge since the last call */
-static void hybrid_src_note_throttle(int64_t now_us)
+static void hybrid_src_note_throttle(HybridSource *h, int64_t now_us)
 {
-    HybridSource *h = hybrid_source();
-
     if (h->throttle_mark_us && cpu_throttle_active()) {
         h->throttled_us += (now_us - h->throttle_mark_us) *
                            MACHINE(qdev_get_machine())->smp.cpus *
@@ -93,9 +88,8 @@ typedef struct HybridRoundEnd {
     bool sampled;               /* the page bitmap is at work */
 } HybridRoundEnd;
 
-static bool hybrid_src_sample(bool now)
+static bool hybrid_src_sample(HybridSource *h, bool now)
 {
-    HybridSource *h = hybrid_source();
     uint64_t over_us, pages, whole;
     bool sampled = hybrid_defer_sample(now, h->round == 1, &over_us,
                                        &pages, &whole);
@@ -121,10 +115,10 @@ static void hybrid_src_look_at_limit(HybridRounds *rounds)
  * The round is over and RAM has been synced: fill the record, let the policy
  * decide, and report.
  */
-static HybridAction hybrid_src_end_round(HybridReason cut_reason,
+static HybridAction hybrid_src_end_round(HybridSource *h,
+                                         HybridReason cut_reason,
                                          const HybridRoundEnd *end)
 {
-    HybridSource *h = hybrid_source();
     HybridRoundRecord r = {
         .round = h->round,
         .pages = stat64_get(&h->pages_total) - h->round_start_pages,
@@ -185,57 +179,149 @@ static HybridAction hybrid_src_end_round(HybridReason cut_reason,
     return r.action;
 }
 
-/*
- * Has the round sent all that it is to send?  The deferred pages are counted
- * only if the last piece of work has found nothing to be sent.
- */
-static bool hybrid_src_scan_ended(void)
+/* The last piece of work has found nothing to be sent; notes what was */
+static bool hybrid_src_note_sent(HybridSource *h)
 {
-    HybridSource *h = hybrid_source();
-    uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
     uint64_t sent = stat64_get(&h->pages_total);
-    bool idle = sent == h->tick_pages;
+    bool nothing = sent == h->tick_pages;
 
     h->tick_pages = sent;
-    return !remaining || (idle && remaining <= hybrid_defer_deferred());
+    return nothing;
+}
+
+/*
+ * Has the round sent all that it is to send?  The deferred pages are counted
+ * only if the last piece of work has sent @nothing.
+ */
+static bool hybrid_src_scan_ended(bool nothing)
+{
+    uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
+
+    return !remaining || (nothing && remaining <= hybrid_defer_deferred());
 }
 
 /*
  * The rounds are over, but a device holds the switch back (switchover-ack, or
- * state that only pre-copy can carry): is it time to look at memory again?
+ * state that only precopy can carry): is it too early to look at memory again?
  * What the guest dirties meanwhile belongs to the round that then ends.
  */
-static bool hybrid_src_held_back(MigrationState *s, bool can_switchover,
-                                 int64_t now_us, bool scan_ended)
+static bool hybrid_src_held_back(MigrationState *s, HybridSource *h,
+                                 bool can_switchover, int64_t now_us)
 {
-    HybridSource *h = hybrid_source();
     uint64_t must_precopy, can_postcopy;
 
     if (!h->held) {
         return false;
     }
     qemu_savevm_state_pending_estimate(&must_precopy, &can_postcopy);
-    if (can_switchover && must_precopy <= s->threshold_size &&
-        now_us >= h->look_us) {
-        return false;
-    }
-    if (scan_ended) {
-        qemu_sem_timedwait(&s->rate_limit_sem, HYBRID_HELD_MS);
-    }
-    return true;
+    return !can_switchover || must_precopy > s->threshold_size ||
+           now_us < h->look_us;
 }
 
-/* What decides between two pieces of work: nothing is sent meanwhile */
-static HybridTick hybrid_src_tick_decide(MigrationState *s,
-                                         bool can_switchover)
+/* Which bound cuts the round, if any, or the operator */
+static HybridReason hybrid_src_cut(MigrationState *s, HybridSource *h,
+                                   int64_t now_us)
 {
-    HybridSource *h = hybrid_source();
+    if (!h->agreed && !runstate_is_live(runstate_get())) {
+        /*
+         * An unpatched destination runs after postcopy what stood still
+         * here; and nothing is dirtied, so the round ends as precopy.
+         */
+        return HYBRID_REASON_NONE;
+    }
+    return hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
+                              migration_transferred_bytes() -
+                              h->rounds_start_bytes,
+                              qatomic_read(&s->start_postcopy));
+}
+
+/*
+ * What the end of a round needs: what only the time before the sync can tell,
+ * the sync, the decision.  @must_precopy: bytes that only precopy can carry.
+ */
+static HybridAction hybrid_src_close_round(HybridSource *h, int64_t now_us,
+                                           HybridReason cut,
+                                           uint64_t *must_precopy)
+{
+    uint64_t can_postcopy;
+    HybridAction action;
+    HybridRoundEnd end = {
+        .end_us = now_us,
+        .queued = hybrid_flow_queued(),
+        .sampled = hybrid_src_sample(h, true),
+        .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
+    };
+
+    end.deferred_pages = hybrid_defer_deferred();
+    end.pending_pages = hybrid_defer_pending(&end.pending_whole);
+    end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
+    qemu_savevm_state_pending_exact(must_precopy, &can_postcopy);
+    action = hybrid_src_end_round(h, cut, &end);
+    hybrid_point("src-round-ended");
+    return action;
+}
+
+/* The rounds are over, as @action says, and nothing holds the switch back */
+static void hybrid_src_prepare_switch(HybridSource *h, HybridAction action)
+{
     uint64_t must_precopy, can_postcopy;
-    HybridRoundEnd end;
-    int64_t now_us;
+
+    h->completing = action == HYBRID_ACTION_COMPLETE;
+    if (!h->completing && hybrid_defer_recent()) {
+        qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+        hybrid_defer_recent_choose();
+    }
+}
+
+/* Between two pieces of work in a round: nothing is sent meanwhile */
+static HybridTick hybrid_src_tick_round(MigrationState *s, HybridSource *h,
+                                        bool can_switchover, int64_t now_us)
+{
     HybridReason cut;
     HybridAction action;
+    uint64_t must_precopy;
     bool scan_ended;
+
+    /* Has the round ended? */
+    hybrid_src_sample(h, false);
+    cut = hybrid_src_cut(s, h, now_us);
+    scan_ended = hybrid_src_scan_ended(hybrid_src_note_sent(h));
+    if (hybrid_src_held_back(s, h, can_switchover, now_us)) {
+        if (scan_ended) {
+            qemu_sem_timedwait(&s->rate_limit_sem, HYBRID_HELD_MS);
+        }
+        return HYBRID_TICK_ITERATE;
+    }
+    if (!scan_ended && (cut == HYBRID_REASON_NONE || !can_switchover)) {
+        return HYBRID_TICK_ITERATE;
+    }
+    if (scan_ended && cut != HYBRID_REASON_REQUESTED) {
+        cut = HYBRID_REASON_NONE;
+    }
+
+    /* Close it, decide */
+    action = hybrid_src_close_round(h, now_us, cut, &must_precopy);
+
+    /*
+     * State that only precopy can carry (devices) is not the policy's
+     * matter: as upstream, it has to fit the downtime before the switch.
+     */
+    h->held = action != HYBRID_ACTION_CONTINUE &&
+              (!can_switchover || must_precopy > s->threshold_size);
+    if (action == HYBRID_ACTION_CONTINUE || h->held) {
+        h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
+        hybrid_src_begin_round(h, hybrid_now_us());
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+        return HYBRID_TICK_ITERATE;
+    }
+    hybrid_src_prepare_switch(h, action);
+    return HYBRID_TICK_SWITCH;
+}
+
+static HybridTick hybrid_src_tick_decide(MigrationState *s, HybridSource *h,
+                                         bool can_switchover)
+{
+    int64_t now_us;
 
     if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
         if (h->active && s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
@@ -244,10 +330,10 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s,
         return HYBRID_TICK_NONE;
     }
     if (!h->round) {
-        hybrid_src_begin_rounds(s);
+        hybrid_src_begin_rounds(s, h);
     }
     now_us = hybrid_now_us();
-    hybrid_src_note_throttle(now_us);
+    hybrid_src_note_throttle(h, now_us);
     if (h->observe) {
         return HYBRID_TICK_NONE;
     }
@@ -257,60 +343,7 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s,
         migration_shutdown_channels(s);
         return HYBRID_TICK_ITERATE;
     }
-    hybrid_src_sample(false);
-
-    cut = hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
-                             migration_transferred_bytes() -
-                             h->rounds_start_bytes,
-                             qatomic_read(&s->start_postcopy));
-    if (!h->agreed && !runstate_is_live(runstate_get())) {
-        /*
-         * An unpatched destination runs after postcopy what stood still
-         * here; and nothing is dirtied, so the round ends as precopy.
-         */
-        cut = HYBRID_REASON_NONE;
-    }
-    scan_ended = hybrid_src_scan_ended();
-    if (hybrid_src_held_back(s, can_switchover, now_us, scan_ended)) {
-        return HYBRID_TICK_ITERATE;
-    }
-    if (scan_ended) {
-        cut = cut == HYBRID_REASON_REQUESTED ? cut : HYBRID_REASON_NONE;
-    } else if (cut == HYBRID_REASON_NONE || !can_switchover) {
-        return HYBRID_TICK_ITERATE;
-    }
-
-    end = (HybridRoundEnd) {
-        .end_us = now_us,
-        .queued = hybrid_flow_queued(),
-        .sampled = hybrid_src_sample(true),
-        .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
-    };
-    end.deferred_pages = hybrid_defer_deferred();
-    end.pending_pages = hybrid_defer_pending(&end.pending_whole);
-    end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
-    qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
-    action = hybrid_src_end_round(cut, &end);
-    hybrid_point("src-round-ended");
-
-    /*
-     * State that only pre-copy can carry (devices) is not the policy's
-     * matter: as upstream, it has to fit the downtime before the switch.
-     */
-    h->held = action != HYBRID_ACTION_CONTINUE &&
-              (!can_switchover || must_precopy > s->threshold_size);
-    if (action == HYBRID_ACTION_CONTINUE || h->held) {
-        h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
-        hybrid_src_begin_round(hybrid_now_us());
-        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
-        return HYBRID_TICK_ITERATE;
-    }
-    h->completing = action == HYBRID_ACTION_COMPLETE;
-    if (!h->completing && hybrid_defer_recent()) {
-        qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
-        hybrid_defer_recent_choose();
-    }
-    return HYBRID_TICK_SWITCH;
+    return hybrid_src_tick_round(s, h, can_switchover, now_us);
 }
 
 HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
@@ -319,7 +352,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     HybridTick tick;
 
     hybrid_src_idle_begin(s);
-    tick = hybrid_src_tick_decide(s, can_switchover);
+    tick = hybrid_src_tick_decide(s, h, can_switchover);
     hybrid_src_idle_end(s);
     if (tick == HYBRID_TICK_SWITCH) {
         if (!h->completing) {
@@ -362,9 +395,9 @@ void hybrid_src_observe(MigrationState *s)
         s->state != MIGRATION_STATUS_ACTIVE) {
         return;
     }
-    hybrid_src_end_round(HYBRID_REASON_NONE,
+    hybrid_src_end_round(h, HYBRID_REASON_NONE,
                          &(HybridRoundEnd) { .end_us = hybrid_now_us() });
-    hybrid_src_begin_round(hybrid_now_us());
+    hybrid_src_begin_round(h, hybrid_now_us());
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
 }
 
