@@ -168,7 +168,7 @@ static uint32_t hybrid_alive_dst_look(void)
     HandoffDstState state;
     bool settings, plain;
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         state = h->state;
         plain = h->plain;
     }

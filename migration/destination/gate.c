@@ -21,7 +21,7 @@ HybridPlace hybrid_dst_place(bool in_package, HybridFromSrc msg)
     if (!hybrid_destination_is_any()) {
         return HYBRID_PLACE_PLAIN;      /* a snapshot */
     }
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_DESTINATION_LOCK_GUARD(h);
     if (in_package && h->agreed) {
         return HYBRID_PLACE_PACKAGE;
     }

@@ -47,7 +47,7 @@ static void hybrid_dst_say_running_bh(void *opaque)
     HybridDestination *h = hybrid_destination();
     MigrationIncomingState *mis = opaque;
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         if (h->running_said || !runstate_is_running()) {
             return;
         }
@@ -59,12 +59,16 @@ static void hybrid_dst_say_running_bh(void *opaque)
 void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
     HybridDestination *h = hybrid_destination();
+    bool say;
 
     if (running && h->running_us < 0) {
         h->running_us = hybrid_now_us();
         hybrid_dst_mark("running");
     }
-    if (running && h->started && !h->running_said) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        say = running && h->started && !h->running_said;
+    }
+    if (say) {
         migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
     }
 }
@@ -74,14 +78,15 @@ void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDestination *h = hybrid_destination();
-    bool again, lost, recovered = false;
+    bool again, lost, started, running_said, recovered = false;
+    QEMUBHFunc *start;
 
     if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
         error_report("The source recovers another migration than the one "
                      "that is paused here");
         return -EINVAL;         /* as good as a broken link: pause again */
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         if (h->state == HANDOFF_DST_LOADED_PAUSED ||
             h->state == HANDOFF_DST_RUNNING_PAUSED) {
             hybrid_dst_step(h, HANDOFF_EV_RECOVER);
@@ -93,6 +98,9 @@ int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         }
         lost = h->channel_lost;
         h->channel_lost = false;
+        start = h->start;
+        started = h->started;
+        running_said = h->running_said;
     }
     if (recovered) {
         hybrid_faults_recovered(mis);
@@ -100,10 +108,10 @@ int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
     if (!again) {
         h->grant_us = hybrid_now_us();
         hybrid_dst_mark("grant");
-        migration_bh_schedule(h->start, mis);
-    } else if (h->started) {
+        migration_bh_schedule(start, mis);
+    } else if (started) {
         /* RUNNING may be what got lost */
-        hybrid_dst_say_running(mis, h->running_said);
+        hybrid_dst_say_running(mis, running_said);
     }
     if (lost) {
         migration_incoming_shutdown_channels(mis);
@@ -116,7 +124,7 @@ int hybrid_dst_abort(void)
     HybridDestination *h = hybrid_destination();
     Error *err = NULL;
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         hybrid_dst_step(h, HANDOFF_EV_ABORT);
     }
     error_setg(&err, "The source keeps the guest: this migration is over");
@@ -133,7 +141,7 @@ int hybrid_dst_package(MigrationIncomingState *mis)
     if (!h->agreed) {
         return 0;
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         hybrid_dst_step(h, HANDOFF_EV_PACKAGE);
     }
     hybrid_dst_mark("package");
@@ -151,9 +159,9 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
     if (!h->agreed) {
         return false;
     }
-    h->start = start;
     hybrid_point("dst-loaded");
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        h->start = start;
         /*
          * The listen thread may have given up meanwhile.  Then the source
          * must not hear LOADED: its GRANT would find nobody.
@@ -185,7 +193,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
     }
     hybrid_dst_mark("started");
     hybrid_point("dst-started");
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         running = runstate_is_running();
         h->started = true;
         h->running_said = running;
@@ -195,7 +203,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
 }
 
 /* The stream or the load has failed; lock held */
-static void hybrid_dst_gone(HybridDestination *h)
+static void HYBRID_DESTINATION_LOCKED hybrid_dst_gone(HybridDestination *h)
 {
     switch (h->state) {
     case HANDOFF_DST_LOADING:
@@ -218,7 +226,7 @@ bool hybrid_dst_may_pause(bool running)
     if (!h->agreed) {
         return running;
     }
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_DESTINATION_LOCK_GUARD(h);
     /*
      * LOADED is said by the main thread, under this lock: either it is said
      * by now and GRANT may come, or it never will be.  Upstream's state knows
@@ -237,7 +245,7 @@ bool hybrid_dst_hears_out(void)
     /* Also called by the monitor, without the BQL */
     RCU_READ_LOCK_GUARD();
     h = hybrid_destination();
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_DESTINATION_LOCK_GUARD(h);
     if (!h->agreed || (h->state != HANDOFF_DST_READY &&
                        h->state != HANDOFF_DST_LOADING &&
                        h->state != HANDOFF_DST_LOADED)) {
@@ -255,7 +263,7 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
         hybrid_point("dst-paused");
         hybrid_window_recovers();
         hybrid_alive_dst_stream_ended(false);
-        QEMU_LOCK_GUARD(&h->lock);
+        HYBRID_DESTINATION_LOCK_GUARD(h);
         h->channel_lost = false;
         hybrid_dst_step(h, HANDOFF_EV_LINK_LOST);
     }
@@ -268,7 +276,7 @@ static bool hybrid_dst_lost(void)
 {
     HybridDestination *h = hybrid_destination();
 
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_DESTINATION_LOCK_GUARD(h);
     hybrid_dst_gone(h);
     return h->state == HANDOFF_DST_GONE;
 }
@@ -285,7 +293,7 @@ static void *hybrid_dst_ending(void *opaque)
     while (qemu_sem_timedwait(&h->ending_done, HYBRID_ENDING_MS)) {
         bool running;
 
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
+        WITH_HYBRID_DESTINATION_LOCK(h) {
             running = h->running_said;
         }
         hybrid_dst_say_running(opaque, running);
@@ -319,7 +327,7 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
         qemu_thread_create(&h->ending, "mig/dst/ending", hybrid_dst_ending,
                            mis, QEMU_THREAD_JOINABLE);
     } else if (hybrid_dst_lost()) {
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
+        WITH_HYBRID_DESTINATION_LOCK(h) {
             g_clear_pointer(&h->ledger, hybrid_ledger_close);
         }
     }
@@ -329,6 +337,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
 {
     HybridDestination *h = hybrid_destination();
     HybridMessage m;
+    bool done;
 
     if (!hybrid_destination_is_any()) {
         return;                 /* a snapshot */
@@ -338,19 +347,20 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     if (!h->agreed) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         if (h->state == HANDOFF_DST_RUNNING) {
             hybrid_dst_step(h, HANDOFF_EV_STREAM_END);
         }
+        done = h->state == HANDOFF_DST_DONE;
     }
     hybrid_dst_lost();          /* if the package could not be loaded */
-    if (h->state == HANDOFF_DST_DONE && mis->to_src_file) {
+    if (done && mis->to_src_file) {
         m = hybrid_msg_new(HYBRID_MSG_STATS);
         hybrid_msg_put_be64(&m, stat64_get(&h->received));
         hybrid_faults_report(&m);
         hybrid_dst_send(mis, HYBRID_MSG_STATS, &m);
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         g_clear_pointer(&h->ledger, hybrid_ledger_close);
     }
     hybrid_dst_discards_end();

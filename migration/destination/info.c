@@ -31,7 +31,7 @@ static void hybrid_dst_count(uint64_t pages)
         (before + pages) / HYBRID_LEDGER_STEP) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         uint64_t rss = hybrid_host_rss();
 
         if (h->ledger) {
@@ -60,7 +60,8 @@ void hybrid_dst_placed(void *host, uint64_t pages)
     hybrid_faults_placed(host, pages);
 }
 
-static MigrationHybridPhase hybrid_dst_phase(HybridDestination *h)
+static MigrationHybridPhase HYBRID_DESTINATION_LOCKED
+hybrid_dst_phase(HybridDestination *h)
 {
     switch (h->state) {
     case HANDOFF_DST_WAIT:
@@ -88,7 +89,7 @@ void hybrid_dst_fill_info(MigrationInfo *info)
     HybridDestination *h = hybrid_destination();
     MigrationHybridInfo *i;
 
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_DESTINATION_LOCK_GUARD(h);
     if (!h->agreed) {
         return;
     }

@@ -30,7 +30,7 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
                         HYBRID_FROM_SRC_HELLO) <= 0) {
         return false;           /* a second hello takes nothing back */
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         hybrid_dst_step(h, HANDOFF_EV_HELLO);
         h->agreed = true;
         h->channel_lost = false;
@@ -57,6 +57,7 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
                                const HybridToldNeed *need, Error **errp)
 {
     HybridDestination *h = hybrid_destination();
+    HybridLedger *ledger;
 
     if (h->unfit) {
         error_setg(errp, "%s", h->unfit);
@@ -77,10 +78,13 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
         !hybrid_load_possible(errp)) {
         return false;
     }
-    if (!hybrid_host_reserve(need, overcommit, &h->memory, &h->ledger, errp)) {
+    if (!hybrid_host_reserve(need, overcommit, &h->memory, &ledger, errp)) {
         return false;
     }
     h->ledger_base = h->memory.ordinary + hybrid_host_rss();
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        h->ledger = ledger;
+    }
     return true;
 }
 
@@ -111,7 +115,7 @@ int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         return 0;               /* the caller says so */
     }
     if (ok) {
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
+        WITH_HYBRID_DESTINATION_LOCK(h) {
             hybrid_dst_step(h, HANDOFF_EV_SETTINGS_OK);
         }
         /* Called last when the guest starts: the vCPUs are next */
@@ -129,7 +133,7 @@ int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
         return 0;
     }
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         hybrid_dst_step(h, HANDOFF_EV_SETTINGS_REFUSED);
         h->refusal = g_strdup(error_get_pretty(err));
     }

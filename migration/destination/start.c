@@ -45,7 +45,7 @@ void hybrid_dst_forget(void)
     HybridDestination *h = hybrid_destination();
     bool over;
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
         /* Not while it goes on, or is paused: the command will be refused */
         over = h->state == HANDOFF_DST_DONE || h->state == HANDOFF_DST_GONE;
     }

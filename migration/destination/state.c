@@ -46,7 +46,7 @@ HybridDestination *hybrid_destination_new(void)
     return h;
 }
 
-void hybrid_destination_destroy(HybridDestination *h)
+void TSA_NO_TSA hybrid_destination_destroy(HybridDestination *h)
 {
     g_clear_pointer(&h->ledger, hybrid_ledger_close);
     g_free(h->refusal);

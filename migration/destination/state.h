@@ -26,6 +26,17 @@ typedef struct HybridReading HybridReading;
 typedef struct HybridWatcher HybridWatcher;
 
 /*
+ * The destination's lock, for clang's thread safety analysis; see
+ * HybridSourceLock in source/state.h for what it can and cannot say.
+ */
+typedef struct TSA_CAPABILITY("mutex") HybridDestinationLock
+    HybridDestinationLock;
+extern HybridDestinationLock hybrid_destination_locked;
+
+#define HYBRID_DESTINATION_GUARDED TSA_GUARDED_BY(hybrid_destination_locked)
+#define HYBRID_DESTINATION_LOCKED  TSA_REQUIRES(hybrid_destination_locked)
+
+/*
  * One migration, from its first connection until another one goes out of this
  * QEMU.  Made and freed (RCU) with the BQL held.
  */
@@ -43,28 +54,30 @@ struct HybridDestination {
      * held while one is.
      */
     QemuMutex lock;
-    HandoffDstState state;
+    HandoffDstState state HYBRID_DESTINATION_GUARDED;
     bool agreed;
-    bool plain;                 /* what came first was no hello */
-    bool channel_lost;          /* and not broken yet; under lock */
+    bool plain HYBRID_DESTINATION_GUARDED; /* what came first was no hello */
+    /* and not broken yet; under lock */
+    bool channel_lost HYBRID_DESTINATION_GUARDED;
     uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
     uint64_t id;                /* of the migration, from SETTINGS */
     int64_t package_us;         /* the package has come; for the trace */
     int64_t loaded_us;          /* LOADED is sent */
     int64_t grant_us;           /* the GRANT that counts has come */
     VMChangeStateEntry *vm_state;
-    bool started;               /* @start has run */
+    bool started HYBRID_DESTINATION_GUARDED; /* @start has run */
     int64_t running_us;         /* the vCPUs started first, -1: they did not */
-    bool running_said;          /* RUNNING with vCPUs running was sent */
-    QEMUBHFunc *start;
+    /* RUNNING with vCPUs running was sent */
+    bool running_said HYBRID_DESTINATION_GUARDED;
+    QEMUBHFunc *start HYBRID_DESTINATION_GUARDED;
     QemuEvent started_event;
     QemuThread ending;          /* says RUNNING until all is cleaned up */
     QemuSemaphore ending_done;
     bool ending_runs;
     HybridHostAnswer memory;
-    char *refusal;
+    char *refusal HYBRID_DESTINATION_GUARDED;
     char *unfit;                /* what is wrong with the stream's header */
-    HybridLedger *ledger;       /* under lock */
+    HybridLedger *ledger HYBRID_DESTINATION_GUARDED; /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */
     bool small_pages;           /* huge pages are kept off; listen thread */
     Stat64 received;            /* target pages */
@@ -85,8 +98,36 @@ void hybrid_destination_destroy(HybridDestination *h);
 /* @h, or NULL, is the one that counts from now on; returns the last one */
 HybridDestination *hybrid_destination_set(HybridDestination *h);
 
+/* The lock until the end of the scope; or of the block that follows */
+static inline HybridDestination *
+TSA_ASSERT(hybrid_destination_locked) TSA_NO_TSA
+hybrid_destination_lock(HybridDestination *h)
+{
+    qemu_mutex_lock(&h->lock);
+    return h;
+}
+
+static inline void TSA_NO_TSA hybrid_destination_unlock(HybridDestination **h)
+{
+    if (*h) {
+        qemu_mutex_unlock(&(*h)->lock);
+        *h = NULL;
+    }
+}
+
+#define HYBRID_DESTINATION_LOCK_GUARD(h)                                \
+    __attribute__((cleanup(hybrid_destination_unlock), unused))         \
+    HybridDestination *glue(locked, __COUNTER__) =                      \
+        hybrid_destination_lock(h)
+
+#define WITH_HYBRID_DESTINATION_LOCK(h)                                 \
+    for (__attribute__((cleanup(hybrid_destination_unlock)))            \
+         HybridDestination *locked_ = hybrid_destination_lock(h);       \
+         locked_; hybrid_destination_unlock(&locked_))
+
 /* One step of the handoff, traced; lock held */
-bool hybrid_dst_step(HybridDestination *h, HandoffEvent event);
+bool HYBRID_DESTINATION_LOCKED
+hybrid_dst_step(HybridDestination *h, HandoffEvent event);
 
 /* Where the time of the stop goes: since the package has come; for the trace */
 void hybrid_dst_mark(const char *step);

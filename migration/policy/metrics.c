@@ -31,7 +31,8 @@ int64_t hybrid_rtt_one_way(const HybridRtt *rtt)
 void hybrid_times_init(HybridTimes *t)
 {
     *t = (HybridTimes) {
-        .start_us = -1, .stop_us = -1, .package_us = -1, .loaded_us = -1,
+        .start_us = -1, .stop_us = -1, .synced_us = -1,
+        .discarded_us = -1, .saved_us = -1, .package_us = -1, .loaded_us = -1,
         .grant_us = -1, .running_us = -1, .done_us = -1,
     };
 }

@@ -50,6 +50,9 @@ int64_t hybrid_rtt_one_way(const HybridRtt *rtt);
 typedef struct HybridTimes {
     int64_t start_us;           /* the migrate command */
     int64_t stop_us;            /* the last vCPU of the source has stopped */
+    int64_t synced_us;          /* RAM is synced, discards begin */
+    int64_t discarded_us;       /* discards are sent */
+    int64_t saved_us;           /* devices are saved */
     int64_t package_us;         /* the package with the CPU state is sent */
     int64_t loaded_us;          /* LOADED has come */
     int64_t grant_us;           /* GRANT is sent */

@@ -56,7 +56,7 @@ static bool hybrid_alive_src_in_use(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
 
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     switch (h->state) {
     case HANDOFF_SRC_PRECOPY:
     case HANDOFF_SRC_STOPPED:

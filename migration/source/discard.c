@@ -97,11 +97,13 @@ bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
     if (!h->active || !(h->flags & HYBRID_FLAG_DISCARD) || !rb->hybrid) {
         return false;
     }
-    if (h->synced_us < 0) {
-        h->synced_us = hybrid_now_us();
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        if (h->times.synced_us < 0) {
+            h->times.synced_us = hybrid_now_us();
+        }
     }
     hybrid_discard_block(rb, &d);
-    h->discarded_us = hybrid_now_us();
+    hybrid_src_stamp(h, discarded_us);
     h->discards_stopped += d.pages;
     trace_hybrid_discard("stopped", rb->idstr, d.pages, d.ranges, d.messages);
     return true;

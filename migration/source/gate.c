@@ -32,9 +32,8 @@ enum {
 
 /* All of it in the return path thread */
 
-bool hybrid_src_gate(HybridFromDst msg, Error **errp)
+bool hybrid_src_gate(HybridSource *h, HybridFromDst msg, Error **errp)
 {
-    HybridSource *h = hybrid_source();
     HybridVerdict verdict = hybrid_gate_src(h->state, msg);
 
     if (verdict == HYBRID_GATE_PASS) {
@@ -90,9 +89,9 @@ bool hybrid_src_admit(uint16_t type, const uint8_t *body, Error **errp)
     if (!h->active || h->observe) {
         return true;
     }
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     msg = hybrid_src_upstream(type, body);
-    if (!hybrid_src_gate(msg, errp)) {
+    if (!hybrid_src_gate(h, msg, errp)) {
         return false;
     }
     if (msg == HYBRID_FROM_DST_SHUT_ERROR &&
@@ -115,7 +114,7 @@ void hybrid_src_rp_end(MigrationState *s)
         return;
     }
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         h->rp_ended = true;
         /* In PACKAGED the migration thread looks, and ABORT is to be said */
         stop = h->state != HANDOFF_SRC_PACKAGED &&

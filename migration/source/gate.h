@@ -8,11 +8,13 @@
 #define QEMU_MIGRATION_HYBRID_SOURCE_GATE_H
 
 #include "migration/hybrid/protocol/gate.h"
+#include "migration/hybrid/source/state.h"
 
 /*
  * Is @msg to be handled?  No: it is ignored, or an error, with @errp set.
  * Lock held.
  */
-bool hybrid_src_gate(HybridFromDst msg, Error **errp);
+bool HYBRID_SOURCE_LOCKED hybrid_src_gate(HybridSource *h, HybridFromDst msg,
+                                          Error **errp);
 
 #endif

@@ -66,7 +66,8 @@ static MigrationHybridRound *hybrid_fill_round(const HybridRoundRecord *r)
     return q;
 }
 
-static void hybrid_fill_rounds(HybridSource *h, MigrationHybridInfo *i)
+static void HYBRID_SOURCE_LOCKED
+hybrid_fill_rounds(HybridSource *h, MigrationHybridInfo *i)
 {
     MigrationHybridRoundList **tail = &i->rounds;
 
@@ -87,7 +88,8 @@ static void hybrid_fill_rounds(HybridSource *h, MigrationHybridInfo *i)
     }
 }
 
-static void hybrid_fill_pages(HybridSource *h, MigrationHybridInfo *i)
+static void HYBRID_SOURCE_LOCKED
+hybrid_fill_pages(HybridSource *h, MigrationHybridInfo *i)
 {
     MigrationHybridPages *p = i->pages = g_new0(MigrationHybridPages, 1);
 
@@ -124,7 +126,8 @@ static void hybrid_fill_part(int64_t end_us, int64_t *last_us, bool *has,
     }
 }
 
-static void hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
+static void HYBRID_SOURCE_LOCKED
+hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
 {
     int64_t last_us = h->times.stop_us;
     MigrationHybridStop *q;
@@ -133,10 +136,10 @@ static void hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
         return;
     }
     q = i->stop = g_new0(MigrationHybridStop, 1);
-    hybrid_fill_part(h->synced_us, &last_us, &q->has_sync_us, &q->sync_us);
-    hybrid_fill_part(h->discarded_us, &last_us, &q->has_discard_us,
+    hybrid_fill_part(h->times.synced_us, &last_us, &q->has_sync_us, &q->sync_us);
+    hybrid_fill_part(h->times.discarded_us, &last_us, &q->has_discard_us,
                      &q->discard_us);
-    hybrid_fill_part(h->saved_us, &last_us, &q->has_save_us, &q->save_us);
+    hybrid_fill_part(h->times.saved_us, &last_us, &q->has_save_us, &q->save_us);
     hybrid_fill_part(h->times.package_us, &last_us, &q->has_send_us,
                      &q->send_us);
     hybrid_fill_part(h->times.loaded_us, &last_us, &q->has_load_us,
@@ -147,7 +150,8 @@ static void hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
     q->discards_before = h->discards_early;
 }
 
-static void hybrid_fill_times(HybridSource *h, MigrationHybridInfo *i)
+static void HYBRID_SOURCE_LOCKED
+hybrid_fill_times(HybridSource *h, MigrationHybridInfo *i)
 {
     bool estimated = false;
     int64_t one_way_us = hybrid_rtt_one_way(&h->rtt);
@@ -162,7 +166,7 @@ static void hybrid_fill_times(HybridSource *h, MigrationHybridInfo *i)
     hybrid_fill_stop(h, i);
     hybrid_fill_time(one_way_us, &i->has_one_way_delay_us,
                      &i->one_way_delay_us);
-    if (h->phase != MIGRATION_HYBRID_PHASE_COMPLETED) {
+    if (qatomic_read(&h->phase) != MIGRATION_HYBRID_PHASE_COMPLETED) {
         return;
     }
     hybrid_fill_time(hybrid_times_resume(&h->times, &h->rtt),
@@ -171,7 +175,8 @@ static void hybrid_fill_times(HybridSource *h, MigrationHybridInfo *i)
 }
 
 /* vCPU time blocked and throttled, over what there was to have */
-static void hybrid_fill_degradation(HybridSource *h, MigrationHybridInfo *i)
+static void HYBRID_SOURCE_LOCKED
+hybrid_fill_degradation(HybridSource *h, MigrationHybridInfo *i)
 {
     uint64List **tail = &i->vcpu_blocked_us;
     int64_t total_us = hybrid_times_total(&h->times);
@@ -196,7 +201,7 @@ bool hybrid_src_fill_info(MigrationInfo *info)
     HybridSource *h = hybrid_source();
     MigrationHybridInfo *i;
 
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     if (!h->active && !h->why_not) {
         return false;
     }
@@ -212,7 +217,7 @@ bool hybrid_src_fill_info(MigrationInfo *info)
     i->has_phase = true;
     /* The connection failed at once: nobody has come to report it */
     i->phase = migrate_get_current()->state == MIGRATION_STATUS_FAILED ?
-               MIGRATION_HYBRID_PHASE_FAILED : h->phase;
+               MIGRATION_HYBRID_PHASE_FAILED : qatomic_read(&h->phase);
     if (h->agreed) {
         i->has_peer_timeout = true;
         i->peer_timeout = hybrid_alive_src_ms();

@@ -78,7 +78,7 @@ void hybrid_src_kick(void)
     }
     hybrid_kick(h->kick);
     if (h->requests_only) {
-        QEMU_LOCK_GUARD(&h->lock);
+        HYBRID_SOURCE_LOCK_GUARD(h);
         qemu_cond_broadcast(&h->cond);
     }
 }

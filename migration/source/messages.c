@@ -20,9 +20,10 @@
 #include "migration/hybrid/source/push.h"
 #include "migration/hybrid/source/reason.h"
 
-static void hybrid_src_running(MigrationState *s, HybridMessage *m)
+/* True: the guest belongs to the destination, and pages are left */
+static bool HYBRID_SOURCE_LOCKED
+hybrid_src_running(MigrationState *s, HybridSource *h, HybridMessage *m)
 {
-    HybridSource *h = hybrid_source();
     bool first = h->state == HANDOFF_SRC_GRANTED;
     bool vcpus_run = hybrid_msg_get_be32(m);
     HybridStarted started = { 0, -1, -1 };
@@ -39,7 +40,7 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
 
     if (h->state == HANDOFF_SRC_RUNNING &&
         (!vcpus_run || h->times.running_seen)) {
-        return;                 /* a sign of life, no news */
+        return false;           /* a sign of life, no news */
     }
     hybrid_src_step(h, HANDOFF_EV_PEER_RUNNING);
     if (vcpus_run && !h->times.running_seen) {
@@ -48,25 +49,21 @@ static void hybrid_src_running(MigrationState *s, HybridMessage *m)
         s->downtime = MAX(1, hybrid_times_downtime(&h->times, &h->rtt, NULL) /
                              1000);
     }
-    if (first && !h->completing) {
-        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PAGING, NULL);
-    }
+    return first && !h->completing;
 }
 
-static void hybrid_src_stats(HybridMessage *m)
+static void HYBRID_SOURCE_LOCKED
+hybrid_src_stats(HybridSource *h, HybridMessage *m)
 {
-    HybridSource *h = hybrid_source();
-
     h->pages_received = hybrid_msg_get_be64(m);
     h->received_known = true;
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
     h->vcpu_blocked_us = hybrid_msg_get_numbers(m, hybrid_msg_get_be32(m));
 }
 
-static void hybrid_src_ready(HybridMessage *m, Error **errp)
+static void HYBRID_SOURCE_LOCKED
+hybrid_src_ready(HybridSource *h, HybridMessage *m, Error **errp)
 {
-    HybridSource *h = hybrid_source();
-
     h->memory_needed = hybrid_msg_get_be64(m);
     h->memory_available = hybrid_msg_get_be64(m);
     if (hybrid_msg_left(m)) {
@@ -87,6 +84,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
     HybridSource *h = hybrid_source();
     HybridMessageKind kind;
     HybridMessage m;
+    bool paging = false;
 
     if (type != HYBRID_RP_MSG || !hybrid_src_agreed()) {
         return false;
@@ -97,14 +95,14 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
     trace_hybrid_message("src", hybrid_msg_str(kind));
     hybrid_point_message("src-read", hybrid_msg_str(kind));
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        if (!hybrid_src_gate(hybrid_from_dst(kind), errp)) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        if (!hybrid_src_gate(h, hybrid_from_dst(kind), errp)) {
             goto out;
         }
         h->heard_us = hybrid_now_us();
         switch (kind) {
         case HYBRID_MSG_READY:
-            hybrid_src_ready(&m, errp);
+            hybrid_src_ready(h, &m, errp);
             break;
         case HYBRID_MSG_REFUSE:
             h->memory_needed = hybrid_msg_get_be64(&m);
@@ -121,10 +119,10 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             h->times.loaded_us = hybrid_now_us();
             break;
         case HYBRID_MSG_RUNNING:
-            hybrid_src_running(s, &m);
+            paging = hybrid_src_running(s, h, &m);
             break;
         case HYBRID_MSG_STATS:
-            hybrid_src_stats(&m);
+            hybrid_src_stats(h, &m);
             break;
         case HYBRID_MSG_VCPU:
             hybrid_push_vcpu(hybrid_msg_get_be32(&m));
@@ -137,7 +135,7 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
                 g_autofree char *text = hybrid_msg_get_clean_text(&m);
 
                 if (!m.overrun) {
-                    hybrid_src_peer_failed(s, text, errp);
+                    hybrid_src_peer_failed(s, h, text, errp);
                 }
             }
             break;
@@ -149,6 +147,10 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             break;
         }
         qemu_cond_broadcast(&h->cond);
+    }
+    if (paging) {
+        /* Without the lock: it is an event, too */
+        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PAGING, NULL);
     }
     if (m.overrun && !*errp) {
         error_setg(errp, "hybrid message %s is too short (%u bytes)",
@@ -166,7 +168,7 @@ void hybrid_src_pong(uint32_t value)
     if (!h->active) {
         return;
     }
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     if (value == HYBRID_PONG_ACK) {
         h->agreed |= hybrid_src_step(h, HANDOFF_EV_PEER_AGREES);
     } else if (value == HYBRID_PING_HELLO) {

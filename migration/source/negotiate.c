@@ -30,10 +30,9 @@
  * Wait, lock held, until the handoff leaves @state.  No time-out: nothing is
  * at stake yet, the guest runs, and migrate_cancel ends the wait.
  */
-static bool hybrid_src_wait_answer(HandoffSrcState state)
+static bool HYBRID_SOURCE_LOCKED
+hybrid_src_wait_answer(HybridSource *h, HandoffSrcState state)
 {
-    HybridSource *h = hybrid_source();
-
     h->heard_us = hybrid_now_us();
     while (h->state == state && !h->rp_ended) {
         int64_t timeout_us = migrate_hybrid_peer_timeout() * 1000ll;
@@ -92,14 +91,14 @@ bool hybrid_src_negotiate(MigrationState *s)
         return true;
     }
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         hybrid_src_step(h, HANDOFF_EV_HELLO_SENT);
     }
     hello_us = hybrid_now_us();
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_HELLO);
     hybrid_point("src-said-hello");
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        if (!hybrid_src_wait_answer(HANDOFF_SRC_HELLO)) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        if (!hybrid_src_wait_answer(h, HANDOFF_SRC_HELLO)) {
             hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
             goto lost;
         }
@@ -122,8 +121,8 @@ bool hybrid_src_negotiate(MigrationState *s)
 
     hybrid_src_send_settings(s);
     hybrid_point_message("src-sent", "SETTINGS");
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        if (!hybrid_src_wait_answer(HANDOFF_SRC_ASKED)) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        if (!hybrid_src_wait_answer(h, HANDOFF_SRC_ASKED)) {
             hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
             goto lost;
         }

@@ -88,7 +88,7 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
     if (requested) {
         stat64_add(&h->pages_on_demand, 1);
         hybrid_kick(h->kick);     /* it may have been the last */
-    } else if (h->times.package_us >= 0) {
+    } else if (qatomic_read(&h->package_sent)) {
         stat64_add(&h->pages_pushed, 1);
     }
 }

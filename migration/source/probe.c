@@ -14,12 +14,12 @@ void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us)
     HybridSource *h = hybrid_source();
     int64_t sent_us = hybrid_now_us();
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         h->pong_seen = 0;       /* the same probe may have been sent before */
     }
     qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_RTT | n);
     hybrid_src_idle_begin(s);
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         while (h->pong_seen != (HYBRID_PING_RTT | n) && !h->rp_ended &&
                hybrid_now_us() - sent_us < patience_us) {
             hybrid_src_wait(h, MIN(1000, patience_us / 1000));

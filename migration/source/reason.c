@@ -12,9 +12,9 @@
 /* How long a broken stream is listened to: what was sent is there already */
 #define HYBRID_REASON_PATIENCE_US 500000
 
-void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp)
+void hybrid_src_peer_failed(MigrationState *s, HybridSource *h,
+                            const char *text, Error **errp)
 {
-    HybridSource *h = hybrid_source();
     Error *err = NULL;
 
     /* The source's own reason was first, and caused it */
@@ -42,7 +42,7 @@ bool hybrid_src_hear_out(MigrationState *s)
     if (!hybrid_src_agreed() || !(h->flags & HYBRID_FLAG_FAILED)) {
         return false;
     }
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     while (!h->rp_ended && !h->peer_failed && hybrid_now_us() < end_us) {
         hybrid_src_wait(h, 50);
     }

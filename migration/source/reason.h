@@ -7,9 +7,11 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_REASON_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_REASON_H
 
-#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/source/state.h"
 
-/* FAILED came; the source's lock held */
-void hybrid_src_peer_failed(MigrationState *s, const char *text, Error **errp);
+/* FAILED came */
+void HYBRID_SOURCE_LOCKED
+hybrid_src_peer_failed(MigrationState *s, HybridSource *h, const char *text,
+                       Error **errp);
 
 #endif

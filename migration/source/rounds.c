@@ -60,8 +60,8 @@ static void hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
     hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
     hybrid_src_begin_round(h, h->rounds_start_us);
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
-    if (h->state == HANDOFF_SRC_PLAIN) {
-        /* The echo shows that the peer has got past ADVISE */
+    if (!h->agreed && !h->observe) {
+        /* The echo shows that a plain peer has got past ADVISE */
         qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_ADVISED);
     }
 }
@@ -161,7 +161,7 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
         trace_hybrid_round_whole(r.round, r.whole.remaining, r.whole.dirtied,
                                  r.whole.hot);
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         g_array_append_val(h->records, r);
         /*
          * Observe-only keeps the first decision.  Else it is carried out, or
@@ -322,6 +322,7 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s, HybridSource *h,
                                          bool can_switchover)
 {
     int64_t now_us;
+    bool rp_ended;
 
     if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
         if (h->active && s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
@@ -338,7 +339,10 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s, HybridSource *h,
         return HYBRID_TICK_NONE;
     }
     hybrid_point("src-in-rounds");
-    if (h->rp_ended) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        rp_ended = h->rp_ended;
+    }
+    if (rp_ended) {
         /* What we send may arrive, but there is no handoff without answers */
         migration_shutdown_channels(s);
         return HYBRID_TICK_ITERATE;

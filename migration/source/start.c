@@ -90,14 +90,14 @@ static void hybrid_src_vm_state(void *opaque, bool running, RunState state)
 {
     HybridSource *h = opaque;
 
+    HYBRID_SOURCE_LOCK_GUARD(h);
     if (h->times.package_us < 0 && h->times.done_us < 0) {
-        QEMU_LOCK_GUARD(&h->lock);
         h->times.stop_us = running ? -1 : hybrid_now_us();
     }
 }
 
-/* All that a migration has which hybrid applies to */
-static void hybrid_source_activate(HybridSource *h)
+/* All that a migration has which hybrid applies to; nobody sees it yet */
+static void TSA_NO_TSA hybrid_source_activate(HybridSource *h)
 {
     h->observe = migrate_hybrid_observe_only();
     h->records = g_array_new(false, true, sizeof(HybridRoundRecord));
@@ -151,22 +151,23 @@ void hybrid_src_explain(Error **err)
 {
     HybridSource *h = hybrid_source();
 
-    /*
-     * A destination that lacks postcopy-ram breaks the stream when it sees
-     * ADVISE, and tells only its own log why.
-     */
-    if (*err && h->active && h->state == HANDOFF_SRC_PLAIN && !h->advised) {
-        error_prepend(err, "The destination broke the stream right after "
-                      "post-copy was announced (probably its capability "
-                      "postcopy-ram is off): ");
+    if (!*err || !h->active) {
+        return;
     }
-    if (*err && hybrid_src_agreed() && !h->peer_failed) {
-        QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    if (h->state == HANDOFF_SRC_PLAIN && !h->advised) {
+        /*
+         * A destination that lacks postcopy-ram breaks the stream when it
+         * sees ADVISE, and tells only its own log why.
+         */
+        error_prepend(err, "The destination broke the stream right after "
+                      "postcopy was announced (probably its capability "
+                      "postcopy-ram is off): ");
+    } else if (h->agreed && !h->peer_failed &&
+               (h->state == HANDOFF_SRC_STOPPED ||
+                h->state == HANDOFF_SRC_PACKAGED)) {
         /* The return path notices first, and the first error is kept */
-        if (h->state == HANDOFF_SRC_STOPPED ||
-            h->state == HANDOFF_SRC_PACKAGED) {
-            error_prepend(err, "The connection to the destination was lost "
-                          "before the guest was handed off: ");
-        }
+        error_prepend(err, "The connection to the destination was lost "
+                      "before the guest was handed off: ");
     }
 }

@@ -13,7 +13,7 @@
 /* What does not go out; nobody changes it */
 static HybridSource hybrid_nothing;
 
-static void hybrid_source_init(HybridSource *h)
+static void TSA_NO_TSA hybrid_source_init(HybridSource *h)
 {
     qemu_mutex_init(&h->lock);
     qemu_cond_init(&h->cond);
@@ -21,7 +21,6 @@ static void hybrid_source_init(HybridSource *h)
     h->action = HYBRID_ACTION_CONTINUE;
     h->end_reason = HYBRID_REASON_NONE;
     h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
-    h->synced_us = h->discarded_us = h->saved_us = -1;
     hybrid_times_init(&h->times);
     hybrid_rtt_init(&h->rtt);
     h->peer_rtt_us = -1;
@@ -47,7 +46,7 @@ HybridSource *hybrid_source_new(void)
     return h;
 }
 
-void hybrid_source_destroy(HybridSource *h)
+void TSA_NO_TSA hybrid_source_destroy(HybridSource *h)
 {
     g_clear_pointer(&h->records, g_array_unref);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
@@ -81,7 +80,7 @@ void hybrid_src_wait(HybridSource *h, int timeout_ms)
 void hybrid_set_phase(HybridSource *h, MigrationHybridPhase phase,
                       const char *reason)
 {
-    h->phase = phase;
+    qatomic_set(&h->phase, phase);
     trace_hybrid_phase(MigrationHybridPhase_str(phase), h->round,
                        reason ?: "");
     qapi_event_send_migration_hybrid_phase(phase, h->round, reason);
@@ -105,7 +104,7 @@ bool hybrid_src_still_stopped(void)
 {
     HybridSource *h = hybrid_source();
 
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     return h->state == HANDOFF_SRC_STOPPED;
 }
 

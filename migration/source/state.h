@@ -33,6 +33,18 @@ typedef struct HybridPusher HybridPusher;
 typedef struct HybridWatch HybridWatch;
 
 /*
+ * The source's lock, for clang's thread safety analysis.  In C an attribute
+ * cannot name another member of a struct, so this name, which is never
+ * defined, stands for the lock of the one migration that there is.  Within a
+ * function the analysis takes it for held from where it is taken first.
+ */
+typedef struct TSA_CAPABILITY("mutex") HybridSourceLock HybridSourceLock;
+extern HybridSourceLock hybrid_source_locked;
+
+#define HYBRID_SOURCE_GUARDED  TSA_GUARDED_BY(hybrid_source_locked)
+#define HYBRID_SOURCE_LOCKED   TSA_REQUIRES(hybrid_source_locked)
+
+/*
  * One migration, from the command (BQL) until the next one begins, which frees
  * it (RCU).  active, observe and why_not are set before others can see it.
  */
@@ -56,48 +68,52 @@ struct HybridSource {
     HybridWatch *watch;
 
     /* the handoff, under lock */
-    HandoffSrcState state;
+    HandoffSrcState state HYBRID_SOURCE_GUARDED;
     bool agreed;
     uint64_t id;                /* names the migration, see common/wire.h */
-    bool peer_loaded;
-    bool rp_ended;
-    bool timed_out;
-    bool silent;                /* the peer, while it was to answer */
+    bool peer_loaded HYBRID_SOURCE_GUARDED;
+    bool rp_ended HYBRID_SOURCE_GUARDED;
+    bool timed_out HYBRID_SOURCE_GUARDED;
+    bool silent HYBRID_SOURCE_GUARDED; /* the peer, while it was to answer */
     uint32_t peer_timeout_ms;   /* hybrid-peer-timeout, as told in SETTINGS */
     uint32_t peer_alive_ms;     /* the destination's own */
-    int64_t heard_us;           /* the last message of the destination */
-    bool deciding;              /* from the stop until GRANT or ABORT */
+    /* the last message of the destination */
+    int64_t heard_us HYBRID_SOURCE_GUARDED;
+    /* from the stop until GRANT or ABORT */
+    bool deciding HYBRID_SOURCE_GUARDED;
     uint32_t flags;             /* HYBRID_FLAG_*, what both sides know */
 
     /* the stop's parts; migration thread */
-    int64_t synced_us;          /* RAM is synced, discards begin */
-    int64_t discarded_us;       /* discards are sent */
-    int64_t saved_us;           /* devices are saved */
     uint64_t discards_early;    /* pages discarded while the guest ran */
     uint64_t discards_stopped;  /* and while it stood still */
 
-    uint32_t pong_seen;         /* last answered RTT probe */
-    bool advised;               /* a plain peer has accepted ADVISE */
-    bool peer_failed;           /* it has said why, which is s->error */
+    bool package_sent;          /* atomic: pages are pushed from here on */
+    uint32_t pong_seen HYBRID_SOURCE_GUARDED; /* last answered RTT probe */
+    bool advised HYBRID_SOURCE_GUARDED; /* a plain peer has accepted ADVISE */
+    /* it has said why, which is s->error */
+    bool peer_failed HYBRID_SOURCE_GUARDED;
     uint64_t memory_needed;
     uint64_t memory_available;
-    HybridTimes times;
-    HybridRtt rtt;
+    HybridTimes times HYBRID_SOURCE_GUARDED;
+    HybridRtt rtt HYBRID_SOURCE_GUARDED;
     int64_t peer_rtt_us;        /* the least to the peer's threads; -1 */
-    uint64_t pages_received;    /* the destination's own count */
-    bool received_known;
-    GArray *vcpu_blocked_us;    /* of uint64_t, as the destination says */
+    /* the destination's own count */
+    uint64_t pages_received HYBRID_SOURCE_GUARDED;
+    bool received_known HYBRID_SOURCE_GUARDED;
+    /* of uint64_t, as the destination says */
+    GArray *vcpu_blocked_us HYBRID_SOURCE_GUARDED;
 
     /* the time-out of the handoff */
     QemuThread watchdog;
-    bool watchdog_running;
-    int64_t deadline_us;        /* 0: disarmed, the thread ends */
+    bool watchdog_running HYBRID_SOURCE_GUARDED;
+    /* 0: disarmed, the thread ends */
+    int64_t deadline_us HYBRID_SOURCE_GUARDED;
     int end_fd;                 /* waits for SHUT on this socket, or -1 */
 
     /* rounds: migration thread (appends under lock) */
-    MigrationHybridPhase phase;
+    MigrationHybridPhase phase; /* atomic */
     HybridRounds rounds;
-    GArray *records;            /* of HybridRoundRecord */
+    GArray *records HYBRID_SOURCE_GUARDED; /* of HybridRoundRecord */
     uint32_t round;
     uint64_t tick_pages;        /* pages_total at the last tick */
     bool decided;
@@ -141,13 +157,46 @@ HybridSource *hybrid_source_new(void);
 /* Does what hybrid_source_new() has done and start.c has not undone */
 void hybrid_source_destroy(HybridSource *h);
 
+/* The lock until the end of the scope; or of the block that follows */
+static inline HybridSource *TSA_ASSERT(hybrid_source_locked) TSA_NO_TSA
+hybrid_source_lock(HybridSource *h)
+{
+    qemu_mutex_lock(&h->lock);
+    return h;
+}
+
+static inline void TSA_NO_TSA hybrid_source_unlock(HybridSource **h)
+{
+    if (*h) {
+        qemu_mutex_unlock(&(*h)->lock);
+        *h = NULL;
+    }
+}
+
+#define HYBRID_SOURCE_LOCK_GUARD(h)                                     \
+    __attribute__((cleanup(hybrid_source_unlock), unused))              \
+    HybridSource *glue(locked, __COUNTER__) = hybrid_source_lock(h)
+
+#define WITH_HYBRID_SOURCE_LOCK(h)                                      \
+    for (__attribute__((cleanup(hybrid_source_unlock)))                 \
+         HybridSource *locked_ = hybrid_source_lock(h);                 \
+         locked_; hybrid_source_unlock(&locked_))
+
 /* One step of the handoff, traced; lock held */
-bool hybrid_src_step(HybridSource *h, HandoffEvent event);
+bool HYBRID_SOURCE_LOCKED hybrid_src_step(HybridSource *h, HandoffEvent event);
 
 /* Wait, lock held, until something changes, at most @timeout_ms */
-void hybrid_src_wait(HybridSource *h, int timeout_ms);
+void HYBRID_SOURCE_LOCKED hybrid_src_wait(HybridSource *h, int timeout_ms);
 
-/* Phase changes: event and trace */
+/* One of the migration's times (of HybridTimes) is now.  Lock not held. */
+#define hybrid_src_stamp(h, field)                                      \
+    do {                                                                \
+        WITH_HYBRID_SOURCE_LOCK(h) {                                    \
+            (h)->times.field = hybrid_now_us();                         \
+        }                                                               \
+    } while (0)
+
+/* Phase changes: event and trace.  Lock not held. */
 void hybrid_set_phase(HybridSource *h, MigrationHybridPhase phase,
                       const char *reason);
 

@@ -41,7 +41,6 @@ void hybrid_src_stopped(MigrationState *s)
     if (!h->active) {
         return;
     }
-    h->timed_out = false;
     if (kvm_dirty_ring_enabled()) {
         /*
          * What KVM has written by itself (Arm: tables of the interrupt
@@ -50,7 +49,8 @@ void hybrid_src_stopped(MigrationState *s)
          */
         memory_global_dirty_log_sync(true);
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        h->timed_out = false;
         if (h->times.stop_us < 0) {
             h->times.stop_us = hybrid_now_us();
         }
@@ -59,7 +59,7 @@ void hybrid_src_stopped(MigrationState *s)
             h->deciding = true;
             /* The client's own pause (pre-switchover) comes on top */
             if (!migrate_pause_before_switchover()) {
-                hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+                hybrid_src_arm(s, h, hybrid_src_patience_ms() * 1000);
             }
         }
     }
@@ -69,11 +69,17 @@ void hybrid_src_stopped(MigrationState *s)
     hybrid_point("src-stopped");
 }
 
-static bool hybrid_src_stream_ok(MigrationState *s)
+static bool HYBRID_SOURCE_LOCKED
+hybrid_src_stream_ok(MigrationState *s, HybridSource *h)
 {
-    HybridSource *h = hybrid_source();
-
     return !h->rp_ended && !qemu_file_get_error(s->to_dst_file);
+}
+
+/* And neither cancelled nor timed out: RAM may go on */
+static bool hybrid_src_may_send(MigrationState *s, HybridSource *h)
+{
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    return h->state == HANDOFF_SRC_STOPPED && hybrid_src_stream_ok(s, h);
 }
 
 int hybrid_src_complete_iterable(MigrationState *s)
@@ -85,8 +91,8 @@ int hybrid_src_complete_iterable(MigrationState *s)
         return qemu_savevm_state_complete_precopy_iterable(s->to_dst_file,
                                                            true);
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        hybrid_src_arm(s, h, hybrid_src_patience_ms() * 1000);
     }
     if (h->completing) {
         /*
@@ -99,13 +105,12 @@ int hybrid_src_complete_iterable(MigrationState *s)
         hybrid_src_idle_begin(s);
         qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
         hybrid_src_idle_end(s);
-        while (ram_bytes_remaining() && hybrid_src_still_stopped() &&
-               hybrid_src_stream_ok(s)) {
+        while (ram_bytes_remaining() && hybrid_src_may_send(s, h)) {
             qemu_savevm_state_iterate(s->to_dst_file, false);
             hybrid_point("src-in-completion");
         }
         hybrid_src_idle_bql_lock(s);
-        if (!hybrid_src_still_stopped() || !hybrid_src_stream_ok(s)) {
+        if (!hybrid_src_may_send(s, h)) {
             return -ECANCELED;
         }
     }
@@ -123,12 +128,12 @@ static bool hybrid_src_await_loaded(MigrationState *s)
     HybridSource *h = hybrid_source();
 
     while (true) {
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
+        WITH_HYBRID_SOURCE_LOCK(h) {
             if (h->state != HANDOFF_SRC_PACKAGED) {
                 return false;   /* cancel or the time-out was first */
             }
             /* First: do not give the guest to a peer that is known lost */
-            if (!hybrid_src_stream_ok(s)) {
+            if (!hybrid_src_stream_ok(s, h)) {
                 hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
                 return false;
             }
@@ -169,8 +174,12 @@ static void hybrid_src_send(MigrationState *s, HybridMessageKind kind)
 static void hybrid_src_back_error(MigrationState *s, Error **errp)
 {
     HybridSource *h = hybrid_source();
+    bool timed_out;
 
-    if (h->timed_out) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        timed_out = h->timed_out;
+    }
+    if (timed_out) {
         hybrid_src_timeout_error(errp);
     } else if (s->state == MIGRATION_STATUS_CANCELLING) {
         error_setg(errp, "Migration was cancelled during the handoff");
@@ -181,25 +190,24 @@ static void hybrid_src_back_error(MigrationState *s, Error **errp)
 }
 
 /* Where the time of the stop went, in microseconds since it began */
-static void hybrid_src_trace_stop(void)
+static void hybrid_src_trace_stop(const HybridTimes *times)
 {
-    HybridSource *h = hybrid_source();
     const struct {
         const char *step;
         int64_t us;
     } steps[] = {
-        { "synced", h->synced_us },
-        { "discarded", h->discarded_us },
-        { "saved", h->saved_us },
-        { "sent", h->times.package_us },
-        { "loaded", h->times.loaded_us },
-        { "granted", h->times.grant_us },
+        { "synced", times->synced_us },
+        { "discarded", times->discarded_us },
+        { "saved", times->saved_us },
+        { "sent", times->package_us },
+        { "loaded", times->loaded_us },
+        { "granted", times->grant_us },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
         if (steps[i].us >= 0) {
             trace_hybrid_stop("src", steps[i].step,
-                              steps[i].us - h->times.stop_us);
+                              steps[i].us - times->stop_us);
         }
     }
 }
@@ -210,24 +218,25 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
     HybridSource *h = hybrid_source();
     bool granted, send;
 
-    h->saved_us = hybrid_now_us();
+    hybrid_src_stamp(h, saved_us);
     bql_unlock();
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
-        hybrid_src_arm(s, hybrid_src_patience_ms() * 1000);
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        hybrid_src_arm(s, h, hybrid_src_patience_ms() * 1000);
     }
     h->requests_only = true;
     hybrid_point("src-saved");
     hybrid_devices_send(s);
     hybrid_push_early_begin();
     /* Before it is sent: a LOADED that comes earlier is none, see the gate */
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         send = hybrid_src_step(h, HANDOFF_EV_PACKAGE_SENT);
     }
     if (send && !qemu_savevm_send_packaged(s->to_dst_file, package->data,
                                            package->usage)) {
         qemu_fflush(s->to_dst_file);
     }
-    h->times.package_us = hybrid_now_us();
+    hybrid_src_stamp(h, package_us);
+    qatomic_set(&h->package_sent, true);
     hybrid_point("src-sent-package");
     hybrid_src_idle_begin(s);
     granted = hybrid_src_await_loaded(s);
@@ -239,12 +248,14 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
         /* Before GRANT: RUNNING, which it brings, begins the next phase */
         hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_RESUME, NULL);
         /* From here on a failure to send is no reason to go back */
-        h->times.grant_us = hybrid_now_us();
+        hybrid_src_stamp(h, grant_us);
         hybrid_src_send(s, HYBRID_MSG_GRANT);
-        hybrid_src_trace_stop();
+        WITH_HYBRID_SOURCE_LOCK(h) {
+            hybrid_src_trace_stop(&h->times);
+        }
     } else {
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
-            hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
+        WITH_HYBRID_SOURCE_LOCK(h) {
+            hybrid_src_arm(s, h, HYBRID_ABORT_PATIENCE_US);
         }
         hybrid_src_send(s, HYBRID_MSG_ABORT);
         if (hybrid_src_hear_out(s)) {
@@ -255,7 +266,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
             hybrid_src_back_error(s, errp);
         }
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         h->deciding = false;
         qemu_cond_broadcast(&h->cond);
     }
@@ -269,7 +280,8 @@ void hybrid_src_package_sent_plain(void)
     HybridSource *h = hybrid_source();
 
     if (h->active && !h->agreed) {
-        h->times.package_us = hybrid_now_us();
+        hybrid_src_stamp(h, package_us);
+        qatomic_set(&h->package_sent, true);
         hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PAGING, NULL);
     }
 }
@@ -283,11 +295,12 @@ bool hybrid_src_gave_guest(void)
     if (!h->active) {
         return false;
     }
-    if (h->agreed) {
-        return !handoff_src_may_run(h->state);
+    if (!h->agreed) {
+        /* To a plain peer the package itself starts the guest there */
+        return qatomic_read(&h->package_sent);
     }
-    /* To a plain peer the package itself starts the guest there */
-    return h->times.package_us >= 0;
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    return !handoff_src_may_run(h->state);
 }
 
 static int hybrid_src_await_running(MigrationState *s)
@@ -296,15 +309,15 @@ static int hybrid_src_await_running(MigrationState *s)
     int64_t deadline_us = hybrid_now_us() + hybrid_src_end_patience_us();
 
     hybrid_point("src-awaits-RUNNING");
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     h->end_fd = hybrid_tcp_socket(s->to_dst_file);
     hybrid_tcp_probe(h->end_fd);
     while (h->state == HANDOFF_SRC_GRANTED) {
-        if (!hybrid_src_stream_ok(s)) {
+        if (!hybrid_src_stream_ok(s, h)) {
             return -EIO;
         }
         /* A link that is silently dead: better a pause than to wait for TCP */
-        if (hybrid_now_us() >= deadline_us && !hybrid_src_hears_peer()) {
+        if (hybrid_now_us() >= deadline_us && !hybrid_src_hears_peer(h)) {
             return -ETIMEDOUT;
         }
         hybrid_src_wait(h, 100);
@@ -316,7 +329,7 @@ static int hybrid_src_await_running(MigrationState *s)
      * Until SHUT has come the same holds.  A time-out is refused in this
      * state, so all that the watchdog does is to shut the stream down.
      */
-    hybrid_src_arm(s, hybrid_src_end_patience_us());
+    hybrid_src_arm(s, h, hybrid_src_end_patience_us());
     return 0;
 }
 
@@ -351,7 +364,7 @@ void hybrid_src_paused(void)
     if (hybrid_src_agreed()) {
         hybrid_point("src-paused");
         hybrid_src_disarm();
-        QEMU_LOCK_GUARD(&h->lock);
+        HYBRID_SOURCE_LOCK_GUARD(h);
         if (h->state != HANDOFF_SRC_PAUSED) {
             hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
         }
@@ -369,7 +382,7 @@ void hybrid_src_recover(MigrationState *s)
     if (!hybrid_src_agreed()) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         h->rp_ended = h->peer_failed = false;
         hybrid_src_step(h, HANDOFF_EV_RECOVER);
     }
@@ -389,7 +402,7 @@ static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
     if (!hybrid_src_agreed()) {
         return !hybrid_src_gave_guest();
     }
-    QEMU_LOCK_GUARD(&h->lock);
+    HYBRID_SOURCE_LOCK_GUARD(h);
     if (h->state == HANDOFF_SRC_BACK) {
         return true;
     }
@@ -407,7 +420,7 @@ static bool hybrid_src_cancel_handoff(MigrationState *s, bool *waits)
          */
         migrate_set_state(&s->state, MIGRATION_STATUS_DEVICE,
                           MIGRATION_STATUS_CANCELLING);
-        hybrid_src_arm(s, HYBRID_ABORT_PATIENCE_US);
+        hybrid_src_arm(s, h, HYBRID_ABORT_PATIENCE_US);
     }
     qemu_cond_broadcast(&h->cond);
     return true;
@@ -448,7 +461,7 @@ void hybrid_src_quit(MigrationState *s)
     }
     hybrid_src_cancel(s);
     bql_unlock();               /* the migration thread may need it */
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         while (h->deciding && hybrid_now_us() < deadline_us) {
             hybrid_src_wait(h, 100);
         }
@@ -460,25 +473,30 @@ void hybrid_src_done(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
 
-    if (!h->active || h->times.done_us >= 0) {
+    if (!h->active) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        if (h->times.done_us >= 0) {
+            return;
+        }
         h->deciding = false;
     }
     hybrid_src_disarm();
     hybrid_alive_src_end();
-    h->times.done_us = hybrid_now_us();
-    if (s->state == MIGRATION_STATUS_DEVICE && !h->agreed &&
-        h->times.running_us < 0) {
-        /* A plain peer says SHUT when it has started the guest */
-        h->times.running_us = h->times.done_us;
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        h->times.done_us = hybrid_now_us();
+        if (s->state == MIGRATION_STATUS_DEVICE && !h->agreed &&
+            h->times.running_us < 0) {
+            /* A plain peer says SHUT when it has started the guest */
+            h->times.running_us = h->times.done_us;
+        }
     }
     if (s->state == MIGRATION_STATUS_CANCELLING ||
         s->state == MIGRATION_STATUS_CANCELLED) {
         hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_CANCELLED, NULL);
     } else if (s->state == MIGRATION_STATUS_FAILED) {
-        WITH_QEMU_LOCK_GUARD(&h->lock) {
+        WITH_HYBRID_SOURCE_LOCK(h) {
             if (h->agreed && handoff_src_may_run(h->state) &&
                 h->state != HANDOFF_SRC_BACK) {
                 hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
@@ -487,7 +505,7 @@ void hybrid_src_done(MigrationState *s)
         hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_FAILED, NULL);
     } else {
         if (h->agreed) {
-            QEMU_LOCK_GUARD(&h->lock);
+            HYBRID_SOURCE_LOCK_GUARD(h);
             hybrid_src_step(h, HANDOFF_EV_PEER_DONE);
         }
         hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_COMPLETED, NULL);

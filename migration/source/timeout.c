@@ -31,9 +31,8 @@ int64_t hybrid_src_end_patience_us(void)
                HYBRID_TCP_PROBES_US);
 }
 
-bool hybrid_src_hears_peer(void)
+bool hybrid_src_hears_peer(HybridSource *h)
 {
-    HybridSource *h = hybrid_source();
     int64_t patience_us = hybrid_src_end_patience_us();
     int64_t silent_us = hybrid_tcp_silent_us(h->end_fd);
 
@@ -106,14 +105,14 @@ static void *hybrid_src_watchdog(void *opaque)
     Error *err = NULL;
     bool fire = false;
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         while (h->deadline_us > 0) {
             int64_t left_us = h->deadline_us - hybrid_now_us();
 
             if (left_us > 0) {
                 hybrid_src_wait(h, left_us / 1000 + 1);
             } else if (h->state == HANDOFF_SRC_RUNNING &&
-                       hybrid_src_hears_peer()) {
+                       hybrid_src_hears_peer(h)) {
                 h->deadline_us = hybrid_now_us() + HYBRID_HEARS_STEP_US;
             } else if (hybrid_src_step(h, HANDOFF_EV_TIMEOUT)) {
                 /* Back; the link may work, so give ABORT a moment */
@@ -140,9 +139,8 @@ static void *hybrid_src_watchdog(void *opaque)
     return NULL;
 }
 
-void hybrid_src_arm(MigrationState *s, int64_t patience_us)
+void hybrid_src_arm(MigrationState *s, HybridSource *h, int64_t patience_us)
 {
-    HybridSource *h = hybrid_source();
     int64_t deadline_us = hybrid_now_us() + patience_us;
 
     if (h->watchdog_running) {
@@ -162,7 +160,7 @@ void hybrid_src_disarm(void)
 {
     HybridSource *h = hybrid_source();
 
-    WITH_QEMU_LOCK_GUARD(&h->lock) {
+    WITH_HYBRID_SOURCE_LOCK(h) {
         if (!h->watchdog_running) {
             return;
         }

@@ -7,7 +7,7 @@
 #ifndef QEMU_MIGRATION_HYBRID_SOURCE_TIMEOUT_H
 #define QEMU_MIGRATION_HYBRID_SOURCE_TIMEOUT_H
 
-#include "migration/hybrid/source/hooks.h"
+#include "migration/hybrid/source/state.h"
 
 /* What a cancel leaves to ABORT to get into the socket, on a stuck link */
 #define HYBRID_ABORT_PATIENCE_US 500000
@@ -28,18 +28,19 @@ int64_t hybrid_src_end_patience_us(void);
 /*
  * Behind GRANT: the destination need not have said all yet, it may lock its
  * memory or be busy.  As long as it, or at least its host, is heard, it is
- * not lost.  The source's lock held.
+ * not lost.
  */
-bool hybrid_src_hears_peer(void);
+bool HYBRID_SOURCE_LOCKED hybrid_src_hears_peer(HybridSource *h);
 
 /* The error that the time is over, for the operator */
 void hybrid_src_timeout_error(Error **errp);
 
 /*
  * Until hybrid_src_disarm() the switch has @patience_us from now; a time that
- * runs already is only shortened.  The source's lock held.
+ * runs already is only shortened.
  */
-void hybrid_src_arm(MigrationState *s, int64_t patience_us);
+void HYBRID_SOURCE_LOCKED hybrid_src_arm(MigrationState *s, HybridSource *h,
+                                         int64_t patience_us);
 
 /* The time-out is of no use any more; the source's lock not held */
 void hybrid_src_disarm(void);

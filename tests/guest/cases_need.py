@@ -173,7 +173,9 @@ def other_user(logs):
         def look(migration):
             migration.when(lambda: claims.append(_claim_of(pair.dst)), 'src',
                            'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
-        status, _src, dst, error = end(pair, before=look)
+        # Slow enough for a look at the claim before it ends
+        status, _src, dst, error = end(pair, before=look,
+                                       **{'max-bandwidth': 8 << 20})
         equal(status, 'completed', f'ended ({error}) as')
         check(claims[0] and f'/claim-{uid}-' in claims[0], f'claim {claims}')
         equal(dst['memory-limit-known'], False, 'limits are known')
