@@ -121,9 +121,10 @@ static inline void TSA_NO_TSA hybrid_destination_unlock(HybridDestination **h)
         hybrid_destination_lock(h)
 
 #define WITH_HYBRID_DESTINATION_LOCK(h)                                 \
-    for (__attribute__((cleanup(hybrid_destination_unlock)))            \
-         HybridDestination *locked_ = hybrid_destination_lock(h);       \
-         locked_; hybrid_destination_unlock(&locked_))
+    for (HybridDestination *locked_                                     \
+             __attribute__((cleanup(hybrid_destination_unlock)))        \
+             = hybrid_destination_lock(h), **once_ = &locked_;          \
+         once_; once_ = NULL, hybrid_destination_unlock(&locked_))
 
 /* One step of the handoff, traced; lock held */
 bool HYBRID_DESTINATION_LOCKED

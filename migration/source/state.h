@@ -178,9 +178,10 @@ static inline void TSA_NO_TSA hybrid_source_unlock(HybridSource **h)
     HybridSource *glue(locked, __COUNTER__) = hybrid_source_lock(h)
 
 #define WITH_HYBRID_SOURCE_LOCK(h)                                      \
-    for (__attribute__((cleanup(hybrid_source_unlock)))                 \
-         HybridSource *locked_ = hybrid_source_lock(h);                 \
-         locked_; hybrid_source_unlock(&locked_))
+    for (HybridSource *locked_                                          \
+             __attribute__((cleanup(hybrid_source_unlock)))             \
+             = hybrid_source_lock(h), **once_ = &locked_;               \
+         once_; once_ = NULL, hybrid_source_unlock(&locked_))
 
 /* One step of the handoff, traced; lock held */
 bool HYBRID_SOURCE_LOCKED hybrid_src_step(HybridSource *h, HandoffEvent event);
