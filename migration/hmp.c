@@ -20,8 +20,9 @@ static void print_head(Monitor *mon, const MigrationHybridInfo *info)
 {
     monitor_printf(mon, "hybrid: %s", info->active ? "active" : "inactive");
     if (info->active && !info->observe_only) {
-        monitor_printf(mon, ", peer %s",
-                       info->agreed ? "agreed" : "is not hybrid");
+        monitor_printf(mon, ", peer %s", info->agreed ? "agreed" :
+                       info->phase == MIGRATION_HYBRID_PHASE_PREPARATION ?
+                       "has not answered yet" : "is not hybrid");
     }
     if (info->observe_only) {
         monitor_printf(mon, ", observe-only");
@@ -106,6 +107,12 @@ static void print_times(Monitor *mon, const MigrationHybridInfo *info)
 
 static void print_pages(Monitor *mon, const MigrationHybridPages *pages)
 {
+    if (pages->has_received && !pages->has_lost) {
+        /* The destination, which has sent none */
+        monitor_printf(mon, "hybrid pages received: %" PRIu64 "\n",
+                       pages->received);
+        return;
+    }
     monitor_printf(mon, "hybrid pages: %" PRIu64 " sent (%.1f MiB): %" PRIu64
                    " first sends, %" PRIu64 " resends; %" PRIu64 " zero\n",
                    pages->total, mib(pages->bytes), pages->first_sends,
@@ -114,8 +121,7 @@ static void print_pages(Monitor *mon, const MigrationHybridPages *pages)
                    PRIu64 " pushed\n", pages->on_demand, pages->pushed);
     if (pages->has_received) {
         monitor_printf(mon, "hybrid pages received: %" PRIu64 ", %" PRIu64
-                       " lost\n", pages->received,
-                       pages->has_lost ? pages->lost : 0);
+                       " lost\n", pages->received, pages->lost);
     }
 }
 

@@ -62,7 +62,9 @@ uint32_t hybrid_alive_dst_ms(void)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
-    return qatomic_read(&w->both.runs) ? hybrid_alive_dst_own_ms() : 0;
+    /* When it is over: the one that was */
+    return qatomic_read(&w->both.runs) ? hybrid_alive_dst_own_ms()
+                                       : w->both.own_ms;
 }
 
 static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,

@@ -48,7 +48,9 @@ uint32_t hybrid_alive_src_ms(void)
 {
     HybridWatch *w = hybrid_source()->watch;
 
-    return qatomic_read(&w->both.runs) ? migrate_hybrid_peer_timeout() : 0;
+    /* When it is over: the one that was */
+    return qatomic_read(&w->both.runs) ? migrate_hybrid_peer_timeout()
+                                       : w->both.own_ms;
 }
 
 /* Are we in a state in which both directions are used? */
