@@ -32,7 +32,7 @@ ALONE = {
 #: Of these, one at a time: each sets the size of the pool of huge pages.
 HUGE_PAGES = ('memory-huge-*', 'memory-nodes-*', 'memory-sizes-swapped',
               'memory-giant', 'huge-pool-shared', 'huge-reserved',
-              'wait-huge-pages-*')
+              'wait-huge-pages-*', 'pool-*')
 
 
 def holds(name):

@@ -40,6 +40,7 @@ import cases_need
 import cases_net
 import cases_owner
 import cases_peer
+import cases_pool
 import cases_push
 import cases_quit
 import cases_relay
@@ -105,7 +106,7 @@ def main():
              **cases_attempt.CASES, **cases_alive.CASES,
              **cases_single.CASES, **cases_leaves.CASES,
              **cases_strangers.CASES, **cases_config.CASES,
-             **cases_address.CASES}
+             **cases_address.CASES, **cases_pool.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
     parser.add_argument('--repeat', type=int, default=1)

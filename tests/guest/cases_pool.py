@@ -1,0 +1,110 @@
+"""Guest cases: a pool of huge pages, not reserved, of which too little is left.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import contextlib
+import mmap
+
+from common import IDLE, audit, booted, check, equal
+from hybridmig.migrate import Migration
+from memory import MAP_HUGETLB, POOL, end, huge_pages
+
+SIZE = 64
+#: That the guest has touched, and what both together would like to have.
+TOUCHED = 7
+BOTH = 2 * SIZE // 2 + 4
+
+
+def _guest(logs, share, **how):
+    memory = ('-object', f'memory-backend-memfd,id=ram,size={SIZE}M,hugetlb=on,'
+              f'hugetlbsize=2M,reserve=off,share={share}',
+              '-machine', 'memory-backend=ram')
+    return booted(logs, IDLE, bare=True, mem=SIZE, pages=3000,
+                  extra=memory, **how)
+
+
+def _held(guest):
+    """KiB of huge pages that this QEMU has."""
+    with open(f'/proc/{guest.machine.get_pid()}/smaps_rollup',
+              encoding='ascii') as lines:
+        return sum(int(line.split()[1]) for line in lines
+                   if line.startswith(('Shared_Hugetlb', 'Private_Hugetlb')))
+
+
+def not_taken(logs):
+    """What the guest never touched is not taken from the pool to be read."""
+    with huge_pages(TOUCHED + SIZE // 2 + 2) as there:
+        if not there:
+            print('# no huge pages: not tested')
+            return
+        with _guest(logs, 'off', rate='unlimited') as pair:
+            before = _held(pair.src)
+            status, _src, _dst, error = end(pair)
+            equal(status, 'completed', f'ended ({error}) as')
+            equal(_held(pair.src), before, 'KiB of huge pages at the source')
+            audit(pair, 'dst')
+
+
+def emptied(logs):
+    """
+    Memory that may be shared is mapped to be read, which empties the pool: the
+    source goes on, and the destination says what it has no room for.
+    """
+    with huge_pages(TOUCHED + SIZE // 2 + 2) as there:
+        if not there:
+            print('# no huge pages: not tested')
+            return
+        with _guest(logs, 'on', rate='200mbit') as pair:
+            status, _src, _dst, error = end(pair)
+            equal(status, 'failed', 'ended as')
+            check('No huge page of 2048 KiB is left in the pool for memory '
+                  "block 'ram'" in error, f'error: {error}')
+            audit(pair, 'src')
+
+
+class Taken:
+    """Takes what the pool has left, but for @leave pages, until it is closed."""
+    def __init__(self):
+        self.memory = None
+
+    def take(self, leave):
+        with open(f'{POOL}free_hugepages', encoding='ascii') as file:
+            pages = int(file.read()) - leave
+        self.memory = mmap.mmap(-1, pages << 21, flags=mmap.MAP_PRIVATE |
+                                mmap.MAP_ANONYMOUS | MAP_HUGETLB)
+        for page in range(pages):
+            self.memory[page << 21] = 1
+
+    def close(self):
+        if self.memory:
+            self.memory.close()
+
+
+def emptied_in_paging(logs):
+    """The pool is empty behind the switch: a pause, and then a recovery."""
+    with huge_pages(BOTH) as there:
+        if not there:
+            print('# no huge pages: not tested')
+            return
+        with contextlib.closing(Taken()) as taken, \
+                _guest(logs, 'off', rate='100mbit') as pair:
+            migration = Migration(pair)
+            migration.when(lambda: pair.src.qmp('migrate-start-postcopy'),
+                           'src', 'MIGRATION_HYBRID_PHASE', phase='rounds')
+            migration.when(lambda: taken.take(2), 'src',
+                           'MIGRATION_HYBRID_PHASE', phase='state-transfer')
+            migration.start()
+            for side in ('src', 'dst'):
+                check(migration.wait_status(side, 'postcopy-paused'),
+                      f'{side} does not pause')
+            error = migration.info().get('error-desc', '')
+            check('none is left in the pool' in error, f'error: {error}')
+            taken.close()
+            taken.memory = None
+            migration.recover()
+            equal(migration.wait_end(), 'completed', 'ended as')
+            audit(pair, 'dst')
+
+
+CASES = {f'pool-{f.__name__.replace("_", "-")}': f for f in (
+    not_taken, emptied, emptied_in_paging)}
