@@ -238,6 +238,8 @@ void hybrid_flow_peer_read(HybridSource *h, HybridMessage *m)
 /* Until the connection breaks, a page is requested, or time is up */
 static void hybrid_flow_sleep(HybridSource *h, QEMUFile *f, int64_t us)
 {
+    /* In the middle of a huge page: the peer waits for what is in the buffer */
+    qemu_fflush(f);
     if (!hybrid_kick_sleep(h->kick, h->flow->fd, us)) {
         /* Nothing may be sent that would run into it */
         qemu_file_set_error(f, -EIO);

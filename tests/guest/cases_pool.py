@@ -11,7 +11,7 @@ from memory import MAP_HUGETLB, POOL, end, huge_pages
 
 SIZE = 64
 #: That the guest has touched, and what both together would like to have.
-TOUCHED = 7
+TOUCHED = 12
 BOTH = 2 * SIZE // 2 + 4
 
 
@@ -19,7 +19,7 @@ def _guest(logs, share, **how):
     memory = ('-object', f'memory-backend-memfd,id=ram,size={SIZE}M,hugetlb=on,'
               f'hugetlbsize=2M,reserve=off,share={share}',
               '-machine', 'memory-backend=ram')
-    return booted(logs, IDLE, bare=True, mem=SIZE, pages=3000,
+    return booted(logs, IDLE, bare=True, mem=SIZE, pages=5000,
                   extra=memory, **how)
 
 
@@ -70,8 +70,12 @@ class Taken:
     def take(self, leave):
         with open(f'{POOL}free_hugepages', encoding='ascii') as file:
             pages = int(file.read()) - leave
-        self.memory = mmap.mmap(-1, pages << 21, flags=mmap.MAP_PRIVATE |
-                                mmap.MAP_ANONYMOUS | MAP_HUGETLB)
+        while not self.memory:
+            try:
+                self.memory = mmap.mmap(-1, pages << 21, flags=mmap.MAP_PRIVATE
+                                        | mmap.MAP_ANONYMOUS | MAP_HUGETLB)
+            except OSError:     # the destination has taken some meanwhile
+                pages -= 1
         for page in range(pages):
             self.memory[page << 21] = 1
 
