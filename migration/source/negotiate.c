@@ -76,10 +76,32 @@ static void hybrid_src_begin_alive(void)
     }
 }
 
+/* The hello was sent at @hello_us and has just been answered */
+static void hybrid_src_measure_rtt(MigrationState *s, HybridSource *h,
+                                   int64_t hello_us)
+{
+    HybridTcp tcp;
+
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        hybrid_rtt_sample(&h->rtt, hybrid_now_us() - hello_us);
+    }
+    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES &&
+                         hybrid_now_us() - hello_us < HYBRID_RTT_US; n++) {
+        hybrid_src_probe_rtt(s, n, INT64_MAX);
+    }
+    hybrid_tcp_ask(hybrid_tcp_socket(s->to_dst_file), &tcp);
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        h->peer_rtt_us = h->rtt.min_us;
+        if (tcp.delivered) {
+            /* Of the connection's own handshake, which waits for no thread */
+            hybrid_rtt_sample(&h->rtt, tcp.rtt_us);
+        }
+    }
+}
+
 bool hybrid_src_negotiate(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
-    HybridTcp tcp;
     int64_t hello_us;
     Error *err = NULL;
 
@@ -103,17 +125,7 @@ bool hybrid_src_negotiate(MigrationState *s)
             goto lost;
         }
     }
-    hybrid_rtt_sample(&h->rtt, hybrid_now_us() - hello_us);
-    for (uint32_t n = 1; n <= HYBRID_RTT_PROBES &&
-                         hybrid_now_us() - hello_us < HYBRID_RTT_US; n++) {
-        hybrid_src_probe_rtt(s, n, INT64_MAX);
-    }
-    h->peer_rtt_us = h->rtt.min_us;
-    if (hybrid_tcp_ask(hybrid_tcp_socket(s->to_dst_file), &tcp) &&
-        tcp.delivered) {
-        /* Of the connection's own handshake, which waits for no thread */
-        hybrid_rtt_sample(&h->rtt, tcp.rtt_us);
-    }
+    hybrid_src_measure_rtt(s, h, hello_us);
     if (!h->agreed) {
         hybrid_src_begin_alive();
         return true;

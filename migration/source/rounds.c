@@ -28,7 +28,9 @@
 
 static void hybrid_src_begin_round(HybridSource *h, int64_t now_us)
 {
-    h->round++;
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        h->round++;
+    }
     h->round_start_us = now_us;
     h->round_start_bytes = migration_transferred_bytes();
     h->round_start_pages = stat64_get(&h->pages_total);
@@ -70,6 +72,7 @@ static void hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
 static void hybrid_src_note_throttle(HybridSource *h, int64_t now_us)
 {
     if (h->throttle_mark_us && cpu_throttle_active()) {
+        HYBRID_SOURCE_LOCK_GUARD(h);
         h->throttled_us += (now_us - h->throttle_mark_us) *
                            MACHINE(qdev_get_machine())->smp.cpus *
                            cpu_throttle_get_percentage() / 100;
