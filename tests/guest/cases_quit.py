@@ -90,9 +90,8 @@ def quit_in_a_recording(logs):
                 f'shift=auto,rr=record,rrfile={run.folder}/rr.bin',
                 '-qmp', f'unix:{path},server=on,wait=off']) as qemu:
             try:
-                wait_until(lambda: os.path.exists(path), 'no monitor')
                 with socket.socket(socket.AF_UNIX) as qmp:
-                    qmp.connect(path)
+                    wait_until(lambda: not qmp.connect_ex(path), 'no monitor')
                     stream = qmp.makefile('rb')
                     stream.readline()
                     qmp.sendall(b'{"execute": "qmp_capabilities", '
@@ -114,7 +113,6 @@ def return_path_is_full(logs):
                 '-incoming', 'defer']) as qemu, \
                 socket.socket(socket.AF_UNIX) as source:
             try:
-                wait_until(lambda: os.path.exists(path), 'no monitor')
                 _flood(path, stream, source)
             finally:
                 qemu.kill()
@@ -122,7 +120,8 @@ def return_path_is_full(logs):
 
 def _flood(path, stream, source):
     with socket.socket(socket.AF_UNIX) as qmp:
-        qmp.connect(path)
+        # The path is there a moment before somebody listens
+        wait_until(lambda: not qmp.connect_ex(path), 'no monitor')
         qmp.settimeout(15)
         answers = qmp.makefile('rb')
         answers.readline()
