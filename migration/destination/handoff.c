@@ -48,7 +48,7 @@ static void hybrid_dst_say_running_bh(void *opaque)
     MigrationIncomingState *mis = opaque;
 
     WITH_HYBRID_DESTINATION_LOCK(h) {
-        if (h->running_said || !runstate_is_running()) {
+        if (!h->started || h->running_said || !runstate_is_running()) {
             return;
         }
         h->running_said = true;
@@ -365,5 +365,6 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     }
     hybrid_dst_discards_end();
     hybrid_load_cleanup();
+    qatomic_store_release(&h->finished, true);
 }
 

@@ -5,7 +5,6 @@
  */
 
 #include "migration/hybrid/destination/state.h"
-#include "qemu/lockable.h"
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/load.h"
@@ -26,12 +25,8 @@ void hybrid_dst_connected(void)
     hybrid_alive_dst_connected();
 }
 
-/* As all RCU callbacks: BQL held */
 static void hybrid_destination_free(HybridDestination *h)
 {
-    if (h->vm_state) {
-        qemu_del_vm_change_state_handler(h->vm_state);
-    }
     hybrid_faults_free(h->faults);
     hybrid_load_free(h->load);
     hybrid_reading_free(h->reading);
@@ -43,13 +38,18 @@ static void hybrid_destination_free(HybridDestination *h)
 void hybrid_dst_forget(void)
 {
     HybridDestination *h = hybrid_destination();
-    bool over;
 
-    WITH_HYBRID_DESTINATION_LOCK(h) {
-        /* Not while it goes on, or is paused: the command will be refused */
-        over = h->state == HANDOFF_DST_DONE || h->state == HANDOFF_DST_GONE;
+    /*
+     * Not while it goes on, or is paused: the command will be refused.  Nor
+     * while it ends, which the listen thread may still be at.
+     */
+    if (!qatomic_load_acquire(&h->finished)) {
+        return;
     }
-    if (over) {
-        call_rcu(hybrid_destination_set(NULL), hybrid_destination_free, rcu);
+    hybrid_destination_set(NULL);
+    /* At once: it would be called when the guest is next started or stopped */
+    if (h->vm_state) {
+        qemu_del_vm_change_state_handler(h->vm_state);
     }
+    call_rcu(h, hybrid_destination_free, rcu);
 }

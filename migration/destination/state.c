@@ -57,13 +57,11 @@ void TSA_NO_TSA hybrid_destination_destroy(HybridDestination *h)
     g_free(h);
 }
 
-HybridDestination *hybrid_destination_set(HybridDestination *h)
+void hybrid_destination_set(HybridDestination *h)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
-    HybridDestination *before = mis->hybrid;
 
     qatomic_rcu_set(&mis->hybrid, h);
-    return before;
 }
 
 void hybrid_dst_mark(const char *step)

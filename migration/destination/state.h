@@ -80,6 +80,7 @@ struct HybridDestination {
     HybridLedger *ledger HYBRID_DESTINATION_GUARDED; /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */
     bool small_pages;           /* huge pages are kept off; listen thread */
+    bool finished;              /* atomic: no thread of it uses this any more */
     Stat64 received;            /* target pages */
 };
 
@@ -95,8 +96,8 @@ bool hybrid_destination_is_any(void);
 HybridDestination *hybrid_destination_new(void);
 void hybrid_destination_destroy(HybridDestination *h);
 
-/* @h, or NULL, is the one that counts from now on; returns the last one */
-HybridDestination *hybrid_destination_set(HybridDestination *h);
+/* @h, or NULL, is the one that counts from now on */
+void hybrid_destination_set(HybridDestination *h);
 
 /* The lock until the end of the scope; or of the block that follows */
 static inline HybridDestination *

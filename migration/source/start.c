@@ -20,15 +20,8 @@
 #include "migration/hybrid/source/push.h"
 #include "migration/hybrid/source/start.h"
 
-/* As all RCU callbacks: BQL held */
 static void hybrid_source_free(HybridSource *h)
 {
-    if (h->vm_state) {
-        qemu_del_vm_change_state_handler(h->vm_state);
-    }
-    if (h->connect_timer) {
-        timer_free(h->connect_timer);
-    }
     hybrid_defer_free(h->defer);
     hybrid_devices_free(h->devices);
     hybrid_flow_free(h->flow);
@@ -44,9 +37,17 @@ static void hybrid_source_set(MigrationState *s, HybridSource *h)
     HybridSource *before = s->hybrid;
 
     qatomic_rcu_set(&s->hybrid, h);
-    if (before) {
-        call_rcu(before, hybrid_source_free, rcu);
+    if (!before) {
+        return;
     }
+    /* At once: these would be called in the next migration, and act on it */
+    if (before->vm_state) {
+        qemu_del_vm_change_state_handler(before->vm_state);
+    }
+    if (before->connect_timer) {
+        timer_free(before->connect_timer);
+    }
+    call_rcu(before, hybrid_source_free, rcu);
 }
 
 void hybrid_src_reset(void)
