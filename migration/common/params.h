@@ -8,7 +8,7 @@
 #define QEMU_MIGRATION_HYBRID_PARAMS_H
 
 #include "qapi/qapi-types-migration.h"
-#include "migration/hybrid/policy/hot.h"
+#include "migration/hybrid/policy/page-bitmap.h"
 
 /* If it is not 0, off; between two signs of life lies a third of it */
 #define HYBRID_PEER_TIMEOUT_MIN 100
@@ -44,7 +44,7 @@
     P(UINT64, uint32_t, max_resend, MAX_RESEND, "max-resend",           \
       " %", 0, 1000, 10) __VA_ARGS__                                    \
     P(UINT64, uint32_t, hot_threshold, HOT_THRESHOLD, "hot-threshold",  \
-      "", 0, HYBRID_HOT_SAMPLES, 2) __VA_ARGS__                         \
+      "", 0, HYBRID_HEAT_SAMPLES, 2) __VA_ARGS__                         \
     P(UINT64, uint32_t, memory_overcommit, MEMORY_OVERCOMMIT,           \
       "memory-overcommit", " %", 0, 1000, 0) __VA_ARGS__                \
     P(MEMORY_CHECK, MigrationHybridMemoryCheck, memory_check,           \

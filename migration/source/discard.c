@@ -28,7 +28,7 @@
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/policy/ranges.h"
 #include "migration/hybrid/source/discard.h"
-#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/source/block.h"
 #include "migration/hybrid/source/probe.h"
 
 /* The number of the probe that waits for discards, see hybrid_src_probe_rtt */

@@ -188,14 +188,14 @@ bool hybrid_flow_full(QEMUFile *f);
  */
 void hybrid_flow_wait(QEMUFile *f);
 
-/* ---- push order,: source/push.c ---- */
+/* ---- the next page: source/pick.c; faults: source/push.c ---- */
 
 /*
  * No page is requested: where does the search for the next one begin?  May
  * change @block and @page.  False: nothing is to be sent now.  Migration
  * thread, bitmap_mutex held.
  */
-bool hybrid_push_pick(RAMBlock **block, unsigned long *page);
+bool hybrid_src_pick(RAMBlock **block, unsigned long *page);
 
 /*
  * The destination has asked for @page; called before it is sent or queued,
@@ -203,7 +203,7 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page);
  */
 void hybrid_push_fault(RAMBlock *rb, unsigned long page);
 
-/* ---- pages: source/pages.c, source/defer.c ---- */
+/* ---- blocks: source/block.c; the page bitmap: source/page-bitmap.c ---- */
 
 /* What is kept about @rb for this migration is no longer of interest */
 void hybrid_block_free(RAMBlock *rb);
@@ -213,10 +213,10 @@ void hybrid_block_free(RAMBlock *rb);
  * bitmap has kept out of the rounds follows.  Returns what is to be added to
  * the number of dirty pages.  BQL and bitmap_mutex held.
  */
-int64_t hybrid_defer_merge(RAMBlock *rb);
+int64_t hybrid_src_page_bitmap_merge(RAMBlock *rb);
 
 /* How many pages it keeps out of @rb->bmap now; bitmap_mutex held */
-uint64_t hybrid_defer_kept(RAMBlock *rb);
+uint64_t hybrid_src_page_bitmap_kept(RAMBlock *rb);
 
 /*
  * @pages: what ram_save_target_page() returned; 0 is an unchanged page that

@@ -21,12 +21,10 @@
 #include "migration/ram.h"
 #include "migration/hybrid/trace.h"
 #include "migration/hybrid/common/params.h"
-#include "migration/hybrid/policy/hot.h"
+#include "migration/hybrid/policy/page-bitmap.h"
 #include "migration/hybrid/policy/push.h"
-#include "migration/hybrid/source/defer.h"
-#include "migration/hybrid/source/devices.h"
+#include "migration/hybrid/source/block.h"
 #include "migration/hybrid/source/kick.h"
-#include "migration/hybrid/source/pages.h"
 #include "migration/hybrid/source/push.h"
 
 /* The least time in which a destination loads the state of devices */
@@ -92,13 +90,13 @@ static void hybrid_push_begin(HybridSource *h)
         }
     }
     push->policy = hybrid_push_new(blocks, push->blocks->len,
-                                  HYBRID_HOT_CHUNK,
-                                  h->flags & HYBRID_FLAG_VCPU ?
-                                  MACHINE(qdev_get_machine())->smp.max_cpus :
-                                  0);
+                                   HYBRID_HEAT_CHUNK,
+                                   h->flags & HYBRID_FLAG_VCPU ?
+                                   MACHINE(qdev_get_machine())->smp.max_cpus :
+                                   0);
 }
 
-static bool hybrid_pushing(void)
+bool hybrid_push_active(void)
 {
     HybridSource *h = hybrid_source();
 
@@ -106,21 +104,13 @@ static bool hybrid_pushing(void)
            migrate_get_current()->state == MIGRATION_STATUS_POSTCOPY_ACTIVE;
 }
 
-/*
- * Ahead of the package: what the devices read.  Behind it, before GRANT: as
- * much as the link carries until the destination has loaded the package and
- * said so, as it has nothing else to carry then.
- */
-static bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
+bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
 {
     HybridSource *h = hybrid_source();
     HybridPusher *push = h->push;
     uint64_t found, pages;
     unsigned n;
 
-    if (hybrid_devices_pick(block, page)) {
-        return true;
-    }
     QEMU_LOCK_GUARD(&push->lock);
     if (!h->early_pages) {
         return false;
@@ -152,30 +142,13 @@ void hybrid_push_early_begin(void)
     }
 }
 
-bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
+void hybrid_push_pick(RAMBlock **block, unsigned long *page)
 {
     HybridSource *h = hybrid_source();
     HybridPusher *push = h->push;
     uint64_t found;
     unsigned n;
 
-    if (hybrid_src_requests_only()) {
-        return hybrid_push_pick_early(block, page);
-    }
-    if (!hybrid_pushing()) {
-        if (h->active) {
-            hybrid_defer_pick(block, page);
-        }
-        return true;
-    }
-    switch (migrate_hybrid_push_policy()) {
-    case MIGRATION_HYBRID_PUSH_POLICY_ON_DEMAND:
-        return false;
-    case MIGRATION_HYBRID_PUSH_POLICY_LINEAR:
-        return true;
-    default:
-        break;
-    }
     QEMU_LOCK_GUARD(&push->lock);
     if (!push->policy) {
         hybrid_push_begin(h);
@@ -184,7 +157,6 @@ bool hybrid_push_pick(RAMBlock **block, unsigned long *page)
         *block = g_array_index(push->blocks, RAMBlock *, n);
         *page = found;
     }
-    return true;
 }
 
 void hybrid_push_fault(RAMBlock *rb, unsigned long page)
@@ -220,7 +192,7 @@ void hybrid_push_vcpu(uint32_t index)
 
 bool hybrid_push_idle(void)
 {
-    return hybrid_pushing() && ram_bytes_remaining() &&
+    return hybrid_push_active() && ram_bytes_remaining() &&
            migrate_hybrid_push_policy() ==
            MIGRATION_HYBRID_PUSH_POLICY_ON_DEMAND;
 }

@@ -17,6 +17,22 @@ void hybrid_push_vcpu(uint32_t index);
 /* Pages that are pushed before GRANT; then await LOADED */
 void hybrid_push_early_begin(void);
 
+/* The guest runs at the destination, and what it still lacks is pushed */
+bool hybrid_push_active(void);
+
+/*
+ * The next page to be pushed, if there is a better one than the next address;
+ * bitmap_mutex held.
+ */
+void hybrid_push_pick(RAMBlock **block, unsigned long *page);
+
+/*
+ * Behind the package, before GRANT: the next page, if any, of as many as the
+ * link carries until the destination has loaded the package and said so, as it
+ * has nothing else to carry then.  bitmap_mutex held.
+ */
+bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page);
+
 /* Pages are left, and none is to be sent until it is requested */
 bool hybrid_push_idle(void);
 

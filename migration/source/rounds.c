@@ -19,9 +19,9 @@
 #include "migration/hybrid/trace.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
-#include "migration/hybrid/source/defer.h"
 #include "migration/hybrid/source/discard.h"
 #include "migration/hybrid/source/flow.h"
+#include "migration/hybrid/source/page-bitmap.h"
 
 /* How often to look whether a device still holds the switch back */
 #define HYBRID_HELD_MS 100
@@ -59,7 +59,8 @@ static void hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
                                h->rounds.total_pages);
     h->rounds_start_us = hybrid_now_us();
     h->rounds_start_bytes = migration_transferred_bytes();
-    hybrid_defer_begin(h->observe ? 0 : migrate_hybrid_hot_threshold());
+    hybrid_src_page_bitmap_begin(h->observe ? 0 :
+                                 migrate_hybrid_hot_threshold());
     hybrid_src_begin_round(h, h->rounds_start_us);
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
     if (!h->agreed && !h->observe) {
@@ -94,8 +95,8 @@ typedef struct HybridRoundEnd {
 static bool hybrid_src_sample(HybridSource *h, bool now)
 {
     uint64_t over_us, pages, whole;
-    bool sampled = hybrid_defer_sample(now, h->round == 1, &over_us,
-                                       &pages, &whole);
+    bool sampled = hybrid_src_page_bitmap_sample(now, h->round == 1, &over_us,
+                                                 &pages, &whole);
 
     if (sampled) {
         hybrid_rounds_sample(&h->rounds, over_us, pages, whole);
@@ -129,7 +130,7 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
         .bytes = migration_transferred_bytes() - h->round_start_bytes,
         .unsent_pages = end->unsent_pages,
         .deferred_pages = end->deferred_pages,
-        .whole.remaining = hybrid_defer_whole(),
+        .whole.remaining = hybrid_src_page_bitmap_whole(),
         .whole.dirtied = end->pending_whole,
         .remaining_pages = ram_bytes_remaining() / qemu_target_page_size(),
         .time_us = end->end_us - h->round_start_us,
@@ -138,7 +139,7 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
         .cut_reason = cut_reason,
     };
 
-    r.hot_pages = hybrid_defer_hot(&r.whole.hot);
+    r.hot_pages = hybrid_src_page_bitmap_hot(&r.whole.hot);
     if (!r.bandwidth) {
         r.bandwidth = hybrid_rounds_link(&r, (int64_t)(end->queued -
                                                        h->round_start_queued));
@@ -177,7 +178,7 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
         }
     }
     if (r.action == HYBRID_ACTION_CONTINUE && !r.all) {
-        hybrid_defer_hot_pages();
+        hybrid_src_page_bitmap_defer_hot();
     }
     return r.action;
 }
@@ -200,7 +201,8 @@ static bool hybrid_src_scan_ended(bool nothing)
 {
     uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
 
-    return !remaining || (nothing && remaining <= hybrid_defer_deferred());
+    return !remaining ||
+           (nothing && remaining <= hybrid_src_page_bitmap_deferred());
 }
 
 /*
@@ -255,8 +257,8 @@ static HybridAction hybrid_src_close_round(HybridSource *h, int64_t now_us,
         .unsent_pages = ram_bytes_remaining() / qemu_target_page_size(),
     };
 
-    end.deferred_pages = hybrid_defer_deferred();
-    end.pending_pages = hybrid_defer_pending(&end.pending_whole);
+    end.deferred_pages = hybrid_src_page_bitmap_deferred();
+    end.pending_pages = hybrid_src_page_bitmap_pending(&end.pending_whole);
     end.unsent_pages -= MIN(end.unsent_pages, end.deferred_pages);
     qemu_savevm_state_pending_exact(must_precopy, &can_postcopy);
     action = hybrid_src_end_round(h, cut, &end);
@@ -270,9 +272,9 @@ static void hybrid_src_prepare_switch(HybridSource *h, HybridAction action)
     uint64_t must_precopy, can_postcopy;
 
     h->completing = action == HYBRID_ACTION_COMPLETE;
-    if (!h->completing && hybrid_defer_recent()) {
+    if (!h->completing && hybrid_src_page_bitmap_recent()) {
         qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
-        hybrid_defer_recent_choose();
+        hybrid_src_page_bitmap_choose_recent();
     }
 }
 

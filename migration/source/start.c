@@ -12,20 +12,22 @@
 #include "system/runstate.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/source/alive.h"
-#include "migration/hybrid/source/defer.h"
+#include "migration/hybrid/source/block.h"
 #include "migration/hybrid/source/devices.h"
 #include "migration/hybrid/source/flow.h"
 #include "migration/hybrid/source/kick.h"
-#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/source/page-bitmap.h"
 #include "migration/hybrid/source/push.h"
+#include "migration/hybrid/source/scan.h"
 #include "migration/hybrid/source/start.h"
 
 static void hybrid_source_free(HybridSource *h)
 {
-    hybrid_defer_free(h->defer);
+    hybrid_src_page_bitmap_free(h->page_bitmap);
     hybrid_devices_free(h->devices);
     hybrid_flow_free(h->flow);
     hybrid_pusher_free(h->push);
+    hybrid_src_scan_free(h->scan);
     hybrid_watch_free(h->watch);
     hybrid_kick_free(h->kick);
     hybrid_source_destroy(h);
@@ -105,10 +107,11 @@ static void TSA_NO_TSA hybrid_source_activate(HybridSource *h)
     h->times.start_us = hybrid_now_us();
     h->vm_state = qemu_add_vm_change_state_handler_prio(hybrid_src_vm_state, h,
                                                         INT_MAX);
-    h->defer = hybrid_defer_new();
+    h->page_bitmap = hybrid_src_page_bitmap_new();
     h->devices = hybrid_devices_new();
     h->flow = hybrid_flow_new();
     h->push = hybrid_pusher_new();
+    h->scan = hybrid_src_scan_new();
     h->watch = hybrid_watch_new();
     h->kick = hybrid_kick_new();
     h->active = true;
@@ -129,7 +132,7 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
         warn_report("migration: hybrid does not apply: %s", why_not);
     } else {
         hybrid_source_activate(h);
-        hybrid_pages_init();
+        hybrid_blocks_init();
     }
     hybrid_source_set(s, h);
 }

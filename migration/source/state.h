@@ -25,11 +25,12 @@
 #include "migration/hybrid/policy/rounds.h"
 #include "migration/hybrid/protocol/handoff.h"
 
-typedef struct HybridDefer HybridDefer;
 typedef struct HybridDevices HybridDevices;
 typedef struct HybridInFlight HybridInFlight;
 typedef struct HybridKick HybridKick;
+typedef struct HybridPageBitmap HybridPageBitmap;
 typedef struct HybridPusher HybridPusher;
+typedef struct HybridScanner HybridScanner;
 typedef struct HybridWatch HybridWatch;
 
 /*
@@ -60,11 +61,12 @@ struct HybridSource {
     QEMUTimer *connect_timer;   /* main loop */
 
     /* what a file keeps for itself; NULL if not active */
-    HybridDefer *defer;
     HybridDevices *devices;
     HybridInFlight *flow;
     HybridKick *kick;
+    HybridPageBitmap *page_bitmap;
     HybridPusher *push;
+    HybridScanner *scan;
     HybridWatch *watch;
 
     /* the handoff, under lock */

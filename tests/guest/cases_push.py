@@ -48,7 +48,7 @@ def _order(push):
 def _recent(pair, push):
     """What was chosen was pushed, but for what was requested before."""
     chosen = [int(line.split('chosen=')[1]) for line in trace_lines(pair.src)
-              if 'hybrid_recent_chosen' in line]
+              if 'hybrid_page_bitmap_recent_chosen' in line]
     equal(len(chosen), 1, 'how often it was chosen what goes first')
     check(0 < push['recent-pages'] <= chosen[0] <=
           push['recent-pages'] + push['faults'],

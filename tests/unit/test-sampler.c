@@ -1,10 +1,10 @@
 /*
- * Unit tests of when the dirty log is sampled (policy/hot.h).
+ * Unit tests of when the dirty log is sampled (policy/sampler.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "osdep.h"
-#include "policy/hot.h"
+#include "policy/sampler.h"
 
 /*
  * A guest that writes so many pages in a millisecond: pages in turn, or any.

@@ -19,7 +19,7 @@ WHOLE = ('whole_remaining', 'whole_dirtied', 'whole_hot')
 
 #: How a line of the trace begins; the group is the time.
 STAMP = r'^\d+@(\d+\.\d+):'
-LOOK = re.compile(STAMP + r'hybrid_sample (.*)$')
+LOOK = re.compile(STAMP + r'hybrid_page_bitmap_sample (.*)$')
 
 #: at: when, in seconds, of the host's clock of the day. over_s: since the log
 #: was cleared. cleared: True: for this look's sake; None: as a round ends.
@@ -77,9 +77,9 @@ def rounds_text(guest):
     for line in trace_lines(guest):
         if 'hybrid_rounds_config' in line:
             config, rounds, samples = _fields(line), {}, []
-        elif 'hybrid_sample ' in line:
+        elif 'hybrid_page_bitmap_sample ' in line:
             samples.append(_fields(line))
-        elif 'hybrid_sample_whole ' in line:
+        elif 'hybrid_page_bitmap_sample_whole ' in line:
             samples[-1].update(_fields(line))
         elif 'hybrid_rounds_limit ' in line:
             samples.append(_fields(line))

@@ -45,7 +45,7 @@ def measure(run, binary, workload, accel='tcg', machine='pc',
     pair = Pair(run, binary, rate=RATE, config=GuestConfig(
         mem=MEM_MIB, pages=PAGES, accel=accel, machine=machine,
         workload=WORKLOADS[workload]),
-        src_extra=['-trace', '-hybrid_*', '-trace', 'hybrid_sample',
+        src_extra=['-trace', '-hybrid_*', '-trace', 'hybrid_page_bitmap_sample',
                    '-trace', 'hybrid_round'])
     pair.start(timeout=120)
     slow = []

@@ -4,30 +4,30 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef QEMU_MIGRATION_HYBRID_SOURCE_DEFER_H
-#define QEMU_MIGRATION_HYBRID_SOURCE_DEFER_H
+#ifndef QEMU_MIGRATION_HYBRID_SOURCE_PAGE_BITMAP_H
+#define QEMU_MIGRATION_HYBRID_SOURCE_PAGE_BITMAP_H
 
 #include "migration/hybrid/source/state.h"
 
-HybridDefer *hybrid_defer_new(void);
-void hybrid_defer_free(HybridDefer *d);
+HybridPageBitmap *hybrid_src_page_bitmap_new(void);
+void hybrid_src_page_bitmap_free(HybridPageBitmap *b);
 
 /* Rounds begin: @threshold samples make a page hot, 0: no page bitmap */
-void hybrid_defer_begin(unsigned threshold);
+void hybrid_src_page_bitmap_begin(unsigned threshold);
 
 /*
  * Look at the dirty log if it is time to, or if @now; without the BQL.  @warm:
  * leave warm chunks for later, too.  True if it did: @fresh pages were dirtied
  * in @over_us, since the log was cleared, in host pages of @whole pages.
  */
-bool hybrid_defer_sample(bool now, bool warm, uint64_t *over_us,
-                         uint64_t *fresh, uint64_t *whole);
+bool hybrid_src_page_bitmap_sample(bool now, bool warm, uint64_t *over_us,
+                                   uint64_t *fresh, uint64_t *whole);
 
 /*
  * The switch to post-copy is next: look closely at what the guest writes now.
  * Takes some milliseconds.  True if it did: RAM has to be synced again.
  */
-bool hybrid_defer_recent(void);
+bool hybrid_src_page_bitmap_recent(void);
 
 /*
  * Then: choose what is pushed first.  What the guest wrote in two looks; if
@@ -35,31 +35,25 @@ bool hybrid_defer_recent(void);
  * looks, and only those that stand alone are chosen.  And all dirty pages that
  * stand alone, unless they are many: a program that writes all over its memory.
  */
-void hybrid_defer_recent_choose(void);
-
-/*
- * The first round: where the search for the next page begins, see HybridScan.
- * Leaves both as they are afterwards.  bitmap_mutex held.
- */
-void hybrid_defer_pick(RAMBlock **block, unsigned long *page);
+void hybrid_src_page_bitmap_choose_recent(void);
 
 /*
  * Pages kept out of the rounds now, and those known to be dirty again.  @whole:
  * all pages of the host pages that they are in.
  */
-uint64_t hybrid_defer_deferred(void);
-uint64_t hybrid_defer_pending(uint64_t *whole);
+uint64_t hybrid_src_page_bitmap_deferred(void);
+uint64_t hybrid_src_page_bitmap_pending(uint64_t *whole);
 
 /* Of the pages to be sent, those that are hot; @whole as above */
-uint64_t hybrid_defer_hot(uint64_t *whole);
+uint64_t hybrid_src_page_bitmap_hot(uint64_t *whole);
 
 /*
  * RAM has just been synced, with or without the page bitmap: the pages that a
  * handoff would send, whole host pages.
  */
-uint64_t hybrid_defer_whole(void);
+uint64_t hybrid_src_page_bitmap_whole(void);
 
 /* A round begins in which hot pages do not take part */
-void hybrid_defer_hot_pages(void);
+void hybrid_src_page_bitmap_defer_hot(void);
 
 #endif

@@ -6,7 +6,7 @@
  */
 
 #include "../osdep.h"
-#include "hot.h"
+#include "page-bitmap.h"
 
 #define WORD_BITS (8 * sizeof(unsigned long))
 
@@ -97,8 +97,8 @@ static uint64_t move_host_pages(PickWord pick, const void *opaque,
     return moved;
 }
 
-uint64_t hybrid_hot_whole(const unsigned long *map, size_t pages,
-                          unsigned ratio)
+uint64_t hybrid_page_bitmap_whole(const unsigned long *map, size_t pages,
+                                  unsigned ratio)
 {
     size_t words = words_of(pages);
     size_t step = MAX(1, ratio / WORD_BITS);
@@ -119,7 +119,7 @@ void hybrid_heat_init(HybridHeat *h, size_t pages)
 {
     h->pages = pages;
     h->current = 0;
-    for (unsigned i = 0; i < HYBRID_HOT_SAMPLES; i++) {
+    for (unsigned i = 0; i < HYBRID_HEAT_SAMPLES; i++) {
         h->plane[i] = g_new0(unsigned long, words_of(pages));
     }
     h->chunk = g_new0(uint16_t, hybrid_heat_chunks(h));
@@ -127,7 +127,7 @@ void hybrid_heat_init(HybridHeat *h, size_t pages)
 
 void hybrid_heat_destroy(HybridHeat *h)
 {
-    for (unsigned i = 0; i < HYBRID_HOT_SAMPLES; i++) {
+    for (unsigned i = 0; i < HYBRID_HEAT_SAMPLES; i++) {
         g_clear_pointer(&h->plane[i], g_free);
     }
     g_clear_pointer(&h->chunk, g_free);
@@ -135,12 +135,12 @@ void hybrid_heat_destroy(HybridHeat *h)
 
 size_t hybrid_heat_chunks(const HybridHeat *h)
 {
-    return (h->pages + HYBRID_HOT_CHUNK - 1) / HYBRID_HOT_CHUNK;
+    return (h->pages + HYBRID_HEAT_CHUNK - 1) / HYBRID_HEAT_CHUNK;
 }
 
 void hybrid_heat_next(HybridHeat *h)
 {
-    const size_t per_chunk = HYBRID_HOT_CHUNK / WORD_BITS;
+    const size_t per_chunk = HYBRID_HEAT_CHUNK / WORD_BITS;
     size_t words = words_of(h->pages);
     const unsigned long *plane = h->plane[h->current];
 
@@ -153,7 +153,7 @@ void hybrid_heat_next(HybridHeat *h)
         }
         h->chunk[c] = h->chunk[c] / 2 + sum;
     }
-    h->current = (h->current + 1) % HYBRID_HOT_SAMPLES;
+    h->current = (h->current + 1) % HYBRID_HEAT_SAMPLES;
     memset(h->plane[h->current], 0, words * sizeof(unsigned long));
 }
 
@@ -165,8 +165,8 @@ static unsigned long hot_word(const HybridHeat *h, size_t w, unsigned k)
 {
     unsigned long one = 0, two = 0, four = 0, hot = 0;
 
-    G_STATIC_ASSERT(HYBRID_HOT_SAMPLES < 8);
-    for (unsigned i = 0; i < HYBRID_HOT_SAMPLES; i++) {
+    G_STATIC_ASSERT(HYBRID_HEAT_SAMPLES < 8);
+    for (unsigned i = 0; i < HYBRID_HEAT_SAMPLES; i++) {
         unsigned long carry = h->plane[i][w];
         unsigned long next = one & carry;
 
@@ -175,7 +175,7 @@ static unsigned long hot_word(const HybridHeat *h, size_t w, unsigned k)
         two ^= next;
         four |= carry;
     }
-    for (unsigned n = k; n <= HYBRID_HOT_SAMPLES; n++) {
+    for (unsigned n = k; n <= HYBRID_HEAT_SAMPLES; n++) {
         hot |= (n & 1 ? one : ~one) & (n & 2 ? two : ~two) &
                (n & 4 ? four : ~four);
     }
@@ -194,10 +194,10 @@ static unsigned long pick_fresh(const void *opaque, size_t w)
     return fresh[w];
 }
 
-uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
-                           unsigned long *bmap, unsigned long *deferred,
-                           unsigned long *pending, size_t pages,
-                           unsigned ratio, uint64_t *known)
+uint64_t hybrid_page_bitmap_sample(HybridHeat *heat, const unsigned long *fresh,
+                                   unsigned long *bmap, unsigned long *deferred,
+                                   unsigned long *pending, size_t pages,
+                                   unsigned ratio, uint64_t *known)
 {
     unsigned long *plane = heat ? heat->plane[heat->current] : NULL;
     uint64_t found = 0, before = 0;
@@ -222,11 +222,12 @@ uint64_t hybrid_hot_sample(HybridHeat *heat, const unsigned long *fresh,
     return found;
 }
 
-uint64_t hybrid_hot_defer_warm(unsigned long *bmap, unsigned long *deferred,
-                               const unsigned long *pending, size_t pages,
-                               unsigned ratio)
+uint64_t hybrid_page_bitmap_defer_warm(unsigned long *bmap,
+                                       unsigned long *deferred,
+                                       const unsigned long *pending,
+                                       size_t pages, unsigned ratio)
 {
-    size_t step = MAX(HYBRID_HOT_CHUNK, ratio) / WORD_BITS;
+    size_t step = MAX(HYBRID_HEAT_CHUNK, ratio) / WORD_BITS;
     size_t words = words_of(pages);
     uint64_t moved = 0;
 
@@ -237,7 +238,7 @@ uint64_t hybrid_hot_defer_warm(unsigned long *bmap, unsigned long *deferred,
         for (size_t i = w; i < end; i++) {
             dirtied += count_word(pending[i]);
         }
-        for (size_t i = w; dirtied >= HYBRID_HOT_WARM && i < end; i++) {
+        for (size_t i = w; dirtied >= HYBRID_HEAT_WARM && i < end; i++) {
             moved += count_word(bmap[i]);
             deferred[i] |= bmap[i];
             bmap[i] = 0;
@@ -246,8 +247,8 @@ uint64_t hybrid_hot_defer_warm(unsigned long *bmap, unsigned long *deferred,
     return moved;
 }
 
-int64_t hybrid_hot_merge(unsigned long *bmap, unsigned long *deferred,
-                         unsigned long *pending, size_t pages)
+int64_t hybrid_page_bitmap_merge(unsigned long *bmap, unsigned long *deferred,
+                                 unsigned long *pending, size_t pages)
 {
     int64_t change = 0;
 
@@ -303,9 +304,10 @@ static unsigned long pick_hot(const void *opaque, size_t w)
     return hot_word(p->heat, w, p->k);
 }
 
-uint64_t hybrid_hot_count(const HybridHeat *heat, const unsigned long *bmap,
-                          size_t pages, unsigned ratio, unsigned k,
-                          uint64_t *whole)
+uint64_t hybrid_page_bitmap_count_hot(const HybridHeat *heat,
+                                      const unsigned long *bmap, size_t pages,
+                                      unsigned ratio, unsigned k,
+                                      uint64_t *whole)
 {
     HotPick p = { heat, k };
 
@@ -314,121 +316,13 @@ uint64_t hybrid_hot_count(const HybridHeat *heat, const unsigned long *bmap,
                            whole);
 }
 
-uint64_t hybrid_hot_defer(const HybridHeat *heat, unsigned long *bmap,
-                          unsigned long *deferred, size_t pages,
-                          unsigned ratio, unsigned k)
+uint64_t hybrid_page_bitmap_defer_hot(const HybridHeat *heat,
+                                      unsigned long *bmap,
+                                      unsigned long *deferred, size_t pages,
+                                      unsigned ratio, unsigned k)
 {
     HotPick p = { heat, k };
 
     return move_host_pages(pick_hot, &p, bmap, bmap, deferred, pages, ratio,
                            NULL);
-}
-
-/* ---- the order of the first round ---- */
-
-static size_t gcd(size_t a, size_t b)
-{
-    while (b) {
-        size_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-void hybrid_scan_init(HybridScan *s, size_t chunks)
-{
-    *s = (HybridScan) { .chunks = chunks, .step = chunks * 0.6180339887 };
-    s->step = MAX(1, s->step);
-    while (chunks && gcd(s->step, chunks) != 1) {
-        s->step++;
-    }
-}
-
-bool hybrid_scan_next(HybridScan *s)
-{
-    if (s->done >= s->chunks) {
-        return false;
-    }
-    s->chunk = s->done++ ? (s->chunk + s->step) % s->chunks : 0;
-    return true;
-}
-
-/* ---- when to look ---- */
-
-/*
- * The planes reach back over a good part of the time that rounds have run,
- * but no more than about two seconds, if the log can be cleared so often.
- */
-#define HEAT_MIN_US 20000
-#define HEAT_MAX_US 500000
-
-void hybrid_sampler_start(HybridSampler *s, int64_t now_us)
-{
-    *s = (HybridSampler) {
-        .start_us = now_us,
-        .interval_us = HYBRID_SAMPLER_MIN_US,
-        .next_us = now_us + HYBRID_SAMPLER_FIRST_US,
-        .heat_us = now_us + HEAT_MIN_US,
-    };
-}
-
-/* What all looks may have taken by now */
-static int64_t sampler_may_us(const HybridSampler *s, int64_t now_us)
-{
-    return (now_us - s->start_us) * HYBRID_SAMPLER_DUTY / 100;
-}
-
-static int64_t sampler_guest_us(uint64_t pages)
-{
-    return pages * HYBRID_SAMPLER_PAGE_NS / 1000;
-}
-
-bool hybrid_sampler_due(const HybridSampler *s, int64_t now_us)
-{
-    int64_t may_us = sampler_may_us(s, now_us);
-    int64_t looks_us = s->looks_us + s->look_us;
-
-    return now_us >= s->next_us && looks_us <= may_us / 2 &&
-           looks_us + s->guest_us <= may_us;
-}
-
-bool hybrid_sampler_may_clear(const HybridSampler *s, int64_t now_us,
-                              int64_t cost_us, uint64_t pages)
-{
-    /* To clear it takes about as long again as to read it */
-    return s->looks_us + 2 * cost_us + s->guest_us +
-           sampler_guest_us(pages) <= sampler_may_us(s, now_us);
-}
-
-void hybrid_sampler_done(HybridSampler *s, int64_t now_us,
-                         const HybridLook *look)
-{
-    /* In a log that was not cleared, what is new is less of all that is there */
-    unsigned share = look->cleared ? 4 : 16;
-
-    s->look_us = look->cost_us;
-    s->looks_us += look->cost_us;
-    if (look->cleared && !look->round_end) {
-        s->guest_us += sampler_guest_us(look->fresh);
-    }
-
-    /* What is known by now need not be found again soon */
-    if (look->known * share >= look->fresh * (share - 1)) {
-        s->interval_us = MIN(s->interval_us * 2, HYBRID_SAMPLER_MAX_US);
-    } else {
-        s->interval_us = MAX(s->interval_us / 2, HYBRID_SAMPLER_MIN_US);
-    }
-    s->next_us = now_us + s->interval_us;
-}
-
-bool hybrid_sampler_next_heat(HybridSampler *s, int64_t now_us)
-{
-    if (now_us < s->heat_us) {
-        return false;
-    }
-    s->heat_us = now_us + CLAMP((now_us - s->start_us) / HYBRID_HOT_SAMPLES,
-                                HEAT_MIN_US, HEAT_MAX_US);
-    return true;
 }

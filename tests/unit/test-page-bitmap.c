@@ -9,7 +9,7 @@
  */
 
 #include "osdep.h"
-#include "policy/hot.h"
+#include "policy/page-bitmap.h"
 
 #define WORD_BITS (8 * sizeof(unsigned long))
 #define MAX_PAGES 5000
@@ -120,7 +120,7 @@ static bool in_log(const World *w, size_t p)
 
 static bool hot(const World *w, size_t p)
 {
-    unsigned mask = (1 << HYBRID_HOT_SAMPLES) - 1;
+    unsigned mask = (1 << HYBRID_HEAT_SAMPLES) - 1;
 
     return __builtin_popcount(w->history[p] & mask) >= (int)w->k;
 }
@@ -143,8 +143,8 @@ static void sample(World *w)
         found_wanted += w->log[p];
         known_wanted += w->log[p] && w->is_pending[p];
     }
-    found = hybrid_hot_sample(&w->heat, w->fresh, w->bmap, w->deferred,
-                              w->pending, w->pages, w->ratio, &known);
+    found = hybrid_page_bitmap_sample(&w->heat, w->fresh, w->bmap, w->deferred,
+                                      w->pending, w->pages, w->ratio, &known);
     g_assert_cmpuint(found, ==, found_wanted);
     g_assert_cmpuint(known, ==, known_wanted);
     model_defer(w, in_log);
@@ -158,11 +158,11 @@ static void sample(World *w)
 /* The first round puts warm chunks off */
 static void defer_warm(World *w)
 {
-    size_t step = MAX(HYBRID_HOT_CHUNK, w->ratio);
+    size_t step = MAX(HYBRID_HEAT_CHUNK, w->ratio);
     uint64_t moved, wanted = 0;
 
-    moved = hybrid_hot_defer_warm(w->bmap, w->deferred, w->pending, w->pages,
-                                  w->ratio);
+    moved = hybrid_page_bitmap_defer_warm(w->bmap, w->deferred, w->pending,
+                                          w->pages, w->ratio);
     for (size_t from = 0; from < w->pages; from += step) {
         size_t end = MIN(from + step, w->pages);
         unsigned dirtied = 0;
@@ -170,7 +170,7 @@ static void defer_warm(World *w)
         for (size_t p = from; p < end; p++) {
             dirtied += w->is_pending[p];
         }
-        for (size_t p = from; dirtied >= HYBRID_HOT_WARM && p < end; p++) {
+        for (size_t p = from; dirtied >= HYBRID_HEAT_WARM && p < end; p++) {
             wanted += w->must_send[p] && !w->is_deferred[p];
             w->is_deferred[p] |= w->must_send[p];
         }
@@ -187,7 +187,8 @@ static void sync_all(World *w)
             w->dirty++;
         }
     }
-    w->dirty += hybrid_hot_merge(w->bmap, w->deferred, w->pending, w->pages);
+    w->dirty += hybrid_page_bitmap_merge(w->bmap, w->deferred, w->pending,
+                                         w->pages);
     for (size_t p = 0; p < w->pages; p++) {
         w->must_send[p] |= w->log[p] || w->is_pending[p];
         w->is_deferred[p] = w->is_pending[p] = w->log[p] = false;
@@ -218,10 +219,10 @@ static void begin_round(World *w)
     for (size_t p = 0; p < w->pages; p++) {
         g_assert_true(hybrid_heat_is_hot(&w->heat, p, w->k) == hot(w, p));
     }
-    count = hybrid_hot_count(&w->heat, w->bmap, w->pages, w->ratio, w->k,
-                             &whole);
-    moved = hybrid_hot_defer(&w->heat, w->bmap, w->deferred, w->pages,
-                             w->ratio, w->k);
+    count = hybrid_page_bitmap_count_hot(&w->heat, w->bmap, w->pages, w->ratio,
+                                         w->k, &whole);
+    moved = hybrid_page_bitmap_defer_hot(&w->heat, w->bmap, w->deferred,
+                                         w->pages, w->ratio, w->k);
     model_defer(w, hot);
     for (size_t p = 0; p < w->pages; p++) {
         wanted += w->is_deferred[p];
@@ -229,8 +230,8 @@ static void begin_round(World *w)
     g_assert_cmpuint(moved, ==, wanted);
     g_assert_cmpuint(count, ==, wanted);
     g_assert_cmpuint(whole, ==, whole_of(w, w->is_deferred));
-    g_assert_cmpuint(hybrid_hot_whole(w->deferred, w->pages, w->ratio), ==,
-                     whole);
+    g_assert_cmpuint(hybrid_page_bitmap_whole(w->deferred, w->pages, w->ratio),
+                     ==, whole);
 }
 
 /* A whole host page, as QEMU sends it */
@@ -303,24 +304,24 @@ static void test_random(void)
     for (unsigned n = 0; n < 120; n++) {
         random_world(g_test_rand_int_range(1, MAX_PAGES),
                      ratios[n % G_N_ELEMENTS(ratios)],
-                     1 + n % HYBRID_HOT_SAMPLES);
+                     1 + n % HYBRID_HEAT_SAMPLES);
     }
 }
 
 /* k of the last n: each combination of four samples */
 static void test_k_of_n(void)
 {
-    for (unsigned bits = 0; bits < 1 << HYBRID_HOT_SAMPLES; bits++) {
+    for (unsigned bits = 0; bits < 1 << HYBRID_HEAT_SAMPLES; bits++) {
         World *w = world_new(70, 1, 1);
 
-        for (unsigned n = 0; n < HYBRID_HOT_SAMPLES; n++) {
+        for (unsigned n = 0; n < HYBRID_HEAT_SAMPLES; n++) {
             if (n) {
                 next_heat(w);
             }
             w->log[69] = bits >> n & 1;
             sample(w);
         }
-        for (unsigned k = 1; k <= HYBRID_HOT_SAMPLES; k++) {
+        for (unsigned k = 1; k <= HYBRID_HEAT_SAMPLES; k++) {
             g_assert_true(hybrid_heat_is_hot(&w->heat, 69, k) ==
                           (__builtin_popcount(bits) >= (int)k));
         }
@@ -354,53 +355,25 @@ static void test_cools(void)
 
 static void test_chunks(void)
 {
-    World *w = world_new(3 * HYBRID_HOT_CHUNK + 7, 1, 2);
+    World *w = world_new(3 * HYBRID_HEAT_CHUNK + 7, 1, 2);
 
     g_assert_cmpuint(hybrid_heat_chunks(&w->heat), ==, 4);
     for (unsigned n = 0; n < 40; n++) {
-        for (size_t p = HYBRID_HOT_CHUNK; p < 2 * HYBRID_HOT_CHUNK; p++) {
+        for (size_t p = HYBRID_HEAT_CHUNK; p < 2 * HYBRID_HEAT_CHUNK; p++) {
             w->log[p] = true;
         }
-        w->log[3 * HYBRID_HOT_CHUNK + 6] = true;
+        w->log[3 * HYBRID_HEAT_CHUNK + 6] = true;
         sample(w);
         next_heat(w);
     }
     g_assert_cmpuint(w->heat.chunk[0], ==, 0);
-    g_assert_cmpuint(w->heat.chunk[1], >=, 2 * HYBRID_HOT_CHUNK - 2);
-    g_assert_cmpuint(w->heat.chunk[1], <=, 2 * HYBRID_HOT_CHUNK);
+    g_assert_cmpuint(w->heat.chunk[1], >=, 2 * HYBRID_HEAT_CHUNK - 2);
+    g_assert_cmpuint(w->heat.chunk[1], <=, 2 * HYBRID_HEAT_CHUNK);
     g_assert_cmpuint(w->heat.chunk[2], ==, 0);
     g_assert_cmpuint(w->heat.chunk[3], ==, 1);
     world_free(w);
 }
 
-/* Each chunk once; after any part of the way, memory is covered evenly */
-static void test_scan(void)
-{
-    for (size_t chunks = 0; chunks < 700; chunks++) {
-        g_autofree unsigned *seen = g_new0(unsigned, chunks + 1);
-        HybridScan scan;
-        size_t n = 0;
-
-        hybrid_scan_init(&scan, chunks);
-        while (hybrid_scan_next(&scan)) {
-            g_assert_cmpuint(scan.chunk, <, chunks);
-            g_assert_cmpuint(seen[scan.chunk]++, ==, 0);
-            if (++n == chunks / 4) {
-                size_t low = 0;
-
-                for (size_t c = 0; c < chunks / 2; c++) {
-                    low += seen[c];
-                }
-                g_assert_cmpuint(low, <=, n / 2 + n / 8 + 4);
-                g_assert_cmpuint(low + n / 8 + 4, >=, n / 2);
-            }
-        }
-        g_assert_cmpuint(n, ==, chunks);
-        g_assert_false(hybrid_scan_next(&scan));
-    }
-}
-
-/* Samples and what they cost the guest stay within the duty */
 /* What two looks have found; who goes round a large set is not among it */
 static void test_recent(void)
 {
@@ -450,12 +423,11 @@ static void test_lone(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/hybrid/hot/random", test_random);
-    g_test_add_func("/hybrid/hot/k-of-n", test_k_of_n);
-    g_test_add_func("/hybrid/hot/cools", test_cools);
-    g_test_add_func("/hybrid/hot/chunks", test_chunks);
-    g_test_add_func("/hybrid/hot/scan", test_scan);
-    g_test_add_func("/hybrid/hot/recent", test_recent);
-    g_test_add_func("/hybrid/hot/lone", test_lone);
+    g_test_add_func("/hybrid/page-bitmap/random", test_random);
+    g_test_add_func("/hybrid/page-bitmap/k-of-n", test_k_of_n);
+    g_test_add_func("/hybrid/page-bitmap/cools", test_cools);
+    g_test_add_func("/hybrid/page-bitmap/chunks", test_chunks);
+    g_test_add_func("/hybrid/page-bitmap/recent", test_recent);
+    g_test_add_func("/hybrid/page-bitmap/lone", test_lone);
     return g_test_run();
 }

@@ -22,10 +22,10 @@
 #endif
 #include "system/tcg.h"
 #include "migration/ram.h"
-#include "migration/hybrid/source/log.h"
-#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/source/block.h"
+#include "migration/hybrid/source/dirty-log.h"
 
-static bool hybrid_log_manual(void)
+static bool log_manual(void)
 {
 #ifdef CONFIG_KVM
     return kvm_enabled() && !kvm_dirty_ring_enabled() &&
@@ -35,36 +35,36 @@ static bool hybrid_log_manual(void)
 #endif
 }
 
-bool hybrid_log_read_clears(void)
+bool hybrid_dirty_log_read_clears(void)
 {
-    return !tcg_enabled() && !hybrid_log_manual();
+    return !tcg_enabled() && !log_manual();
 }
 
-static size_t hybrid_log_parts(RAMBlock *rb, size_t pages)
+static size_t log_parts(RAMBlock *rb, size_t pages)
 {
     return clear_bmap_size(pages, rb->clear_bmap_shift);
 }
 
-void hybrid_log_begin(RAMBlock *rb)
+void hybrid_dirty_log_begin(RAMBlock *rb)
 {
-    size_t parts = hybrid_log_parts(rb, rb->max_length >> TARGET_PAGE_BITS);
+    size_t parts = log_parts(rb, rb->max_length >> TARGET_PAGE_BITS);
 
     g_free(rb->hybrid->armed);
     rb->hybrid->armed = bitmap_new(parts);
-    if (!hybrid_log_manual()) {
+    if (!log_manual()) {
         bitmap_set(rb->hybrid->armed, 0, parts);
     }
 }
 
 /* The next pages that are armed or not, from @page on */
-static bool hybrid_log_next(RAMBlock *rb, bool armed, size_t *page,
-                            size_t *end)
+static bool log_next(RAMBlock *rb, bool armed, size_t *page,
+                     size_t *end)
 {
     size_t pages = hybrid_block_pages(rb);
-    size_t parts = hybrid_log_parts(rb, pages), first, last;
+    size_t parts = log_parts(rb, pages), first, last;
     const unsigned long *map = rb->hybrid->armed;
 
-    first = hybrid_log_parts(rb, *page);
+    first = log_parts(rb, *page);
     if (armed) {
         first = find_next_bit(map, parts, first);
         last = find_next_zero_bit(map, parts, first);
@@ -78,7 +78,7 @@ static bool hybrid_log_next(RAMBlock *rb, bool armed, size_t *page,
 }
 
 /* Moves what the log has of @page to @end - 1 to what was found */
-static void hybrid_log_move(RAMBlock *rb, size_t page, size_t end)
+static void log_move(RAMBlock *rb, size_t page, size_t end)
 {
     unsigned long *bmap = rb->bmap;
 
@@ -96,18 +96,18 @@ static void hybrid_log_move(RAMBlock *rb, size_t page, size_t end)
  * thrown away; their pages are still to be sent anyway.  Any that is not, by
  * whatever way, is merged back.
  */
-static void hybrid_log_note_armed(RAMBlock *rb)
+static void log_note_armed(RAMBlock *rb)
 {
     HybridBlock *hb = rb->hybrid;
-    size_t parts = hybrid_log_parts(rb, hybrid_block_pages(rb));
+    size_t parts = log_parts(rb, hybrid_block_pages(rb));
     size_t page, end;
 
     for (size_t c = find_first_zero_bit(rb->clear_bmap, parts); c < parts;
          c = find_next_zero_bit(rb->clear_bmap, parts, c + 1)) {
         set_bit(c, hb->armed);
     }
-    for (page = 0; hybrid_log_next(rb, false, &page, &end); page = end) {
-        hybrid_log_move(rb, page, end);
+    for (page = 0; log_next(rb, false, &page, &end); page = end) {
+        log_move(rb, page, end);
         for (size_t w = BIT_WORD(page); w < BITS_TO_LONGS(end); w++) {
             hb->pending[w] |= hb->fresh[w] & ~rb->bmap[w] & ~hb->deferred[w];
             hb->fresh[w] = 0;
@@ -116,7 +116,7 @@ static void hybrid_log_note_armed(RAMBlock *rb)
 }
 
 /* Copies the same */
-static void hybrid_log_copy(RAMBlock *rb, size_t page, size_t end)
+static void log_copy(RAMBlock *rb, size_t page, size_t end)
 {
     DirtyMemoryBlocks *log =
         qatomic_rcu_read(&ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION]);
@@ -134,13 +134,13 @@ static void hybrid_log_copy(RAMBlock *rb, size_t page, size_t end)
     bitmap_clear(rb->hybrid->fresh, end, ROUND_UP(end, BITS_PER_LONG) - end);
 }
 
-uint64_t hybrid_log_read(RAMBlock *rb)
+uint64_t hybrid_dirty_log_read(RAMBlock *rb)
 {
     size_t page = 0, end;
 
-    hybrid_log_note_armed(rb);
-    for (; hybrid_log_next(rb, true, &page, &end); page = end) {
-        hybrid_log_copy(rb, page, end);
+    log_note_armed(rb);
+    for (; log_next(rb, true, &page, &end); page = end) {
+        log_copy(rb, page, end);
     }
     return bitmap_count_one(rb->hybrid->fresh, hybrid_block_pages(rb));
 }
@@ -149,7 +149,7 @@ uint64_t hybrid_log_read(RAMBlock *rb)
  * Of a part that is deferred no page is sent: clear it here, or its pages
  * would look hot for ever.
  */
-static void hybrid_log_rearm(RAMBlock *rb)
+static void log_rearm(RAMBlock *rb)
 {
     size_t pages = hybrid_block_pages(rb);
     ram_addr_t part = (ram_addr_t)1 << rb->clear_bmap_shift;
@@ -166,14 +166,14 @@ static void hybrid_log_rearm(RAMBlock *rb)
     }
 }
 
-void hybrid_log_clear(RAMBlock *rb)
+void hybrid_dirty_log_clear(RAMBlock *rb)
 {
     size_t page = 0, end;
 
     bitmap_zero(rb->hybrid->fresh, hybrid_block_pages(rb));
-    hybrid_log_note_armed(rb);
-    for (; hybrid_log_next(rb, true, &page, &end); page = end) {
-        hybrid_log_move(rb, page, end);
+    log_note_armed(rb);
+    for (; log_next(rb, true, &page, &end); page = end) {
+        log_move(rb, page, end);
     }
-    hybrid_log_rearm(rb);
+    log_rearm(rb);
 }

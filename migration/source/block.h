@@ -1,14 +1,14 @@
 /*
- * Hybrid live migration: what the source keeps about the pages of a block.
+ * Hybrid live migration, source: what is kept of each block of RAM.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef QEMU_MIGRATION_HYBRID_PAGES_H
-#define QEMU_MIGRATION_HYBRID_PAGES_H
+#ifndef QEMU_MIGRATION_HYBRID_SOURCE_BLOCK_H
+#define QEMU_MIGRATION_HYBRID_SOURCE_BLOCK_H
 
 #include "exec/cpu-common.h"
-#include "migration/hybrid/policy/hot.h"
+#include "migration/hybrid/policy/page-bitmap.h"
 
 /*
  * Exists while a hybrid migration goes out, from the first decision to the
@@ -20,8 +20,8 @@ typedef struct HybridBlock {
     unsigned long *discarded;   /* after that, and not sent again; the same */
 
     /*
-     * The page bitmap (policy/hot.h), NULL if it is switched off.  Under the
-     * BQL and bitmap_mutex; quiet once the guest has stopped.
+     * The page bitmap (policy/page-bitmap.h), NULL if it is switched off.
+     * Under the BQL and bitmap_mutex; quiet once the guest has stopped.
      */
     unsigned long *deferred;
     unsigned long *pending;
@@ -33,10 +33,13 @@ typedef struct HybridBlock {
 } HybridBlock;
 
 /* BQL held: blocks can neither come nor go during a migration */
-void hybrid_pages_init(void);
-void hybrid_pages_cleanup(void);
+void hybrid_blocks_init(void);
+void hybrid_blocks_cleanup(void);
 
 /* Target pages in use */
 size_t hybrid_block_pages(RAMBlock *rb);
+
+/* Target pages in a host page */
+unsigned hybrid_block_ratio(RAMBlock *rb);
 
 #endif

@@ -345,23 +345,26 @@ static void test_random(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/hybrid/rounds/hot/only-hot", test_only_hot);
-    g_test_add_func("/hybrid/rounds/hot/cold-first", test_cold_first);
-    g_test_add_func("/hybrid/rounds/hot/rest-of-first", test_rest_of_first);
-    g_test_add_func("/hybrid/rounds/hot/rest-of-short-first",
+    g_test_add_func("/hybrid/rounds/page-bitmap/only-hot", test_only_hot);
+    g_test_add_func("/hybrid/rounds/page-bitmap/cold-first", test_cold_first);
+    g_test_add_func("/hybrid/rounds/page-bitmap/rest-of-first",
+                    test_rest_of_first);
+    g_test_add_func("/hybrid/rounds/page-bitmap/rest-of-short-first",
                     test_rest_of_short_first);
-    g_test_add_func("/hybrid/rounds/hot/slow-hot", test_slow_hot);
-    g_test_add_func("/hybrid/rounds/hot/resends", test_resends);
-    g_test_add_func("/hybrid/rounds/hot/resends-so-far", test_resends_so_far);
-    g_test_add_func("/hybrid/rounds/hot/resends-of-data",
+    g_test_add_func("/hybrid/rounds/page-bitmap/slow-hot", test_slow_hot);
+    g_test_add_func("/hybrid/rounds/page-bitmap/resends", test_resends);
+    g_test_add_func("/hybrid/rounds/page-bitmap/resends-so-far",
+                    test_resends_so_far);
+    g_test_add_func("/hybrid/rounds/page-bitmap/resends-of-data",
                     test_resends_of_data);
-    g_test_add_func("/hybrid/rounds/hot/foretold", test_foretold);
-    g_test_add_func("/hybrid/rounds/hot/fits", test_fits);
-    g_test_add_func("/hybrid/rounds/hot/hot-must-fit", test_hot_must_fit);
-    g_test_add_func("/hybrid/rounds/hot/bounds", test_bounds);
-    g_test_add_func("/hybrid/rounds/hot/whole-converges",
+    g_test_add_func("/hybrid/rounds/page-bitmap/foretold", test_foretold);
+    g_test_add_func("/hybrid/rounds/page-bitmap/fits", test_fits);
+    g_test_add_func("/hybrid/rounds/page-bitmap/hot-must-fit",
+                    test_hot_must_fit);
+    g_test_add_func("/hybrid/rounds/page-bitmap/bounds", test_bounds);
+    g_test_add_func("/hybrid/rounds/page-bitmap/whole-converges",
                     test_whole_converges);
-    g_test_add_func("/hybrid/rounds/hot/whole-cold", test_whole_cold);
-    g_test_add_func("/hybrid/rounds/hot/random", test_random);
+    g_test_add_func("/hybrid/rounds/page-bitmap/whole-cold", test_whole_cold);
+    g_test_add_func("/hybrid/rounds/page-bitmap/random", test_random);
     return g_test_run();
 }

@@ -1,5 +1,6 @@
 /*
- * Hybrid live migration, source: which pages were sent, and why.
+ * Hybrid live migration, source: what is kept of each block of RAM, and which
+ * pages were sent and why.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,9 +15,9 @@
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/hybrid/source/kick.h"
-#include "migration/hybrid/source/pages.h"
+#include "migration/hybrid/source/block.h"
 
-static int hybrid_pages_alloc(RAMBlock *rb, void *opaque)
+static int block_alloc(RAMBlock *rb, void *opaque)
 {
     rb->hybrid = g_new0(HybridBlock, 1);
     rb->hybrid->sent = bitmap_new(qemu_ram_get_max_length(rb) >>
@@ -29,6 +30,11 @@ static int hybrid_pages_alloc(RAMBlock *rb, void *opaque)
 size_t hybrid_block_pages(RAMBlock *rb)
 {
     return qemu_ram_get_used_length(rb) >> qemu_target_page_bits();
+}
+
+unsigned hybrid_block_ratio(RAMBlock *rb)
+{
+    return MAX(1, qemu_ram_pagesize(rb) >> qemu_target_page_bits());
 }
 
 void hybrid_block_free(RAMBlock *rb)
@@ -49,23 +55,23 @@ void hybrid_block_free(RAMBlock *rb)
     }
 }
 
-static int hybrid_pages_free(RAMBlock *rb, void *opaque)
+static int block_free(RAMBlock *rb, void *opaque)
 {
     hybrid_block_free(rb);
     return 0;
 }
 
-void hybrid_pages_init(void)
+void hybrid_blocks_init(void)
 {
-    hybrid_pages_cleanup();
+    hybrid_blocks_cleanup();
     RCU_READ_LOCK_GUARD();
-    foreach_not_ignored_block(hybrid_pages_alloc, NULL);
+    foreach_not_ignored_block(block_alloc, NULL);
 }
 
-void hybrid_pages_cleanup(void)
+void hybrid_blocks_cleanup(void)
 {
     RCU_READ_LOCK_GUARD();
-    foreach_not_ignored_block(hybrid_pages_free, NULL);
+    foreach_not_ignored_block(block_free, NULL);
 }
 
 void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
