@@ -99,6 +99,12 @@ int hybrid_src_wait_running(MigrationState *s);
 bool hybrid_src_gave_guest(void);
 
 /*
+ * The same, and the destination has said that its vCPUs run.  Paused there, it
+ * may never have run: management layers start it, or take it back.
+ */
+bool hybrid_src_guest_ran_there(void);
+
+/*
  * The stream broke after the guest was given away: make the migration one
  * that is paused and can be recovered.  Returns false if it is not such.
  */

@@ -303,6 +303,17 @@ bool hybrid_src_gave_guest(void)
     return !handoff_src_may_run(h->state);
 }
 
+bool hybrid_src_guest_ran_there(void)
+{
+    HybridSource *h = hybrid_source();
+
+    if (!h->active || !h->agreed) {
+        return false;
+    }
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    return !handoff_src_may_run(h->state) && h->times.running_seen;
+}
+
 static int hybrid_src_await_running(MigrationState *s)
 {
     HybridSource *h = hybrid_source();

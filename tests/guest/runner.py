@@ -22,6 +22,7 @@ import cases_bitmap
 import cases_bounds
 import cases_channel
 import cases_config
+import cases_copies
 import cases_commands
 import cases_discard
 import cases_dip
@@ -106,6 +107,7 @@ def main():
              **cases_attempt.CASES, **cases_alive.CASES,
              **cases_single.CASES, **cases_leaves.CASES,
              **cases_strangers.CASES, **cases_config.CASES,
+             **cases_copies.CASES,
              **cases_address.CASES, **cases_pool.CASES}
     parser = argparse.ArgumentParser(prog='tests/guest/run')
     parser.add_argument('--only', action='append', help='a case, repeatable')
