@@ -58,7 +58,7 @@ static int hybrid_page_sizes_compare(RAMBlock *rb, void *opaque)
     if (here != there) {
         error_setg(sizes->errp, "Memory block '%s' has pages of %" PRIu64 " KiB at "
                    "the source and of %" PRIu64 " KiB at the destination: "
-                   "post-copy needs the same", rb->idstr, here / 1024, there / 1024);
+                   "postcopy needs the same", rb->idstr, here / 1024, there / 1024);
     }
     return here != there;
 }

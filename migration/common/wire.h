@@ -51,7 +51,7 @@
  *             VCPU.  Only with HYBRID_FLAG_VCPU
  *   PLACED    be64 bytes of the main channel, since it was connected, that
  *             QEMU has read and placed, be32 step: the next PLACED comes when
- *             it is at most so many more.  In post-copy only, only with
+ *             it is at most so many more.  In postcopy only, only with
  *             HYBRID_FLAG_PLACED
  *   FAILED    be16 length, text as in REFUSE: why the destination fails, or
  *             pauses, after READY.  The end of the connection follows.  Only

@@ -312,7 +312,7 @@ static int hybrid_dst_drop_missing(void)
 
 /*
  * A migration that completes as precopy keeps its huge pages.  For the switch
- * to post-copy they are kept off from the first discard on, while the guest
+ * to postcopy they are kept off from the first discard on, while the guest
  * still runs at the source.
  */
 static int hybrid_dst_begin_discards(void)

@@ -89,7 +89,7 @@ bool hybrid_dst_agreed(void);
  */
 bool hybrid_dst_hears_out(void);
 
-/* The stream broke; the pause of post-copy begins */
+/* The stream broke; the pause of postcopy begins */
 void hybrid_dst_paused(MigrationIncomingState *mis);
 
 /* The load failed, or pauses for another reason than the link: say why */
@@ -111,7 +111,7 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid);
 /* ---- pages: destination/load.c, info.c ---- */
 
 /*
- * Post-copy, before the header of a page is read from @f: load pages in runs
+ * Postcopy, before the header of a page is read from @f: load pages in runs
  * as long as pages of the same block come (see policy/batch.h).  What comes
  * next, or an error, is left in @f.  Only on the main channel, and for blocks
  * whose pages are target pages; page by page as upstream

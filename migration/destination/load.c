@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration, destination: pages of post-copy are loaded in runs.
+ * Hybrid live migration, destination: pages of postcopy are loaded in runs.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
@@ -312,7 +312,7 @@ static int hybrid_load_try(RAMBlock *rb, void *opaque)
     int fd, err = 0;
 
     if (rb->flags & RAM_READONLY_FD) {
-        error_setg(errp, "post-copy cannot replace pages of block '%s' at the "
+        error_setg(errp, "postcopy cannot replace pages of block '%s' at the "
                    "destination: its file is open for reading only",
                    rb->idstr);
         return -1;
@@ -327,7 +327,7 @@ static int hybrid_load_try(RAMBlock *rb, void *opaque)
     }
     uffd_close_fd(fd);          /* with all that is registered */
     if (err || !(ioctls & BIT_ULL(_UFFDIO_COPY))) {
-        error_setg(errp, "post-copy cannot place pages in block '%s' at the "
+        error_setg(errp, "postcopy cannot place pages in block '%s' at the "
                    "destination: %s", rb->idstr,
                    err ? strerror(err) : "userfaultfd does not copy there");
         return -1;

@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration, destination: loads the pages of post-copy in runs.
+ * Hybrid live migration, destination: loads the pages of postcopy in runs.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,7 +12,7 @@
 HybridLoad *hybrid_load_new(void);
 void hybrid_load_free(HybridLoad *l);
 
-/* Can post-copy place pages in each block of memory? */
+/* Can postcopy place pages in each block of memory? */
 bool hybrid_load_possible(Error **errp);
 
 /* The listen thread has ended, or never was */

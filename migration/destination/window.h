@@ -16,13 +16,13 @@ void hybrid_reading_free(HybridReading *r);
 void hybrid_window_recovers(void);
 
 /*
- * Post-copy: @bytes of main channel @f were read, and what is in them was
+ * Postcopy: @bytes of main channel @f were read, and what is in them was
  * placed.  Says so (PLACED) when it is time.  Listen thread.
  */
 void hybrid_window_has_read(QEMUFile *f, uint64_t bytes);
 
 /*
- * Post-copy: target pages were placed.  Keeps the receive window of the main
+ * Postcopy: target pages were placed.  Keeps the receive window of the main
  * channel small (see HybridWindow).  Any thread; works in the listen thread
  * only, which owns that channel.
  */

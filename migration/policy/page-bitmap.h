@@ -1,6 +1,6 @@
 /*
  * Hybrid live migration: the page bitmap, which keeps hot pages out of the
- * pre-copy rounds.
+ * precopy rounds.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *

@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration: the order in which pages are pushed in post-copy.
+ * Hybrid live migration: the order in which pages are pushed in postcopy.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration: when the pre-copy rounds end.
+ * Hybrid live migration: when the precopy rounds end.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,11 +1,11 @@
 /*
- * Hybrid live migration: when the pre-copy rounds end.
+ * Hybrid live migration: when the precopy rounds end.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A round is one full pass over the pages that were dirty when it began.
  * After each round the caller hands in what happened, and the policy answers:
- * another round, the handoff to post-copy, or completion as pre-copy.  In the
+ * another round, the handoff to postcopy, or completion as precopy.  In the
  * middle of a round the caller asks whether a bound cuts it now.
  *
  * The rule, after a full round that left R pages:
@@ -37,7 +37,7 @@
  *   6. with a min_gain of 0 nothing ends for want of gain: rounds of all that
  *      is left follow until it fits the downtime limit, or 2.
  *
- * When the rounds end, the migration completes as pre-copy if what is left
+ * When the rounds end, the migration completes as precopy if what is left
  * fits the downtime limit at the bandwidth measured, else it hands off.
  *
  * A dip of the link decides nothing.  A round at less than half of the
@@ -95,7 +95,7 @@
 
 typedef enum {
     HYBRID_ACTION_CONTINUE,     /* another round */
-    HYBRID_ACTION_HANDOFF,      /* stop the guest, go on as post-copy */
+    HYBRID_ACTION_HANDOFF,      /* stop the guest, go on as postcopy */
     HYBRID_ACTION_COMPLETE,     /* stop the guest, send the rest, done */
 } HybridAction;
 

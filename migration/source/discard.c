@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Post-copy can place a page only where there is none, so what was sent and
+ * Postcopy can place a page only where there is none, so what was sent and
  * is dirty again has to be dropped at the destination.  Upstream does all of
  * that while the guest stands still, twelve ranges to a flushed command and a
  * madvise() for each.  Here

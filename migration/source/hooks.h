@@ -48,7 +48,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover);
 /* The rounds are hybrid's: nothing else may sync the dirty log */
 bool hybrid_src_drives_rounds(void);
 
-/* The switch is a handoff; else the end is upstream's, of pre-copy */
+/* The switch is a handoff; else the end is upstream's, of precopy */
 bool hybrid_src_needs_handoff(void);
 
 /* All memory is there: as soon as the guest runs there, that is the end */
@@ -63,7 +63,7 @@ void hybrid_src_stopped(MigrationState *s);
 /*
  * The guest stands still, the client has no more to say: send what has to be
  * there before the package.  That is all of RAM if the migration completes as
- * pre-copy; it is sent without the BQL and under the handoff time-out.
+ * precopy; it is sent without the BQL and under the handoff time-out.
  * Called with the BQL; 0 or negative.
  */
 int hybrid_src_complete_iterable(MigrationState *s);
@@ -92,7 +92,7 @@ int hybrid_src_handoff(MigrationState *s, QIOChannelBuffer *package,
 /* The package went to a peer without the handoff protocol */
 void hybrid_src_package_sent_plain(void);
 
-/* Ends as pre-copy: wait until the destination has taken the guest over */
+/* Ends as precopy: wait until the destination has taken the guest over */
 int hybrid_src_wait_running(MigrationState *s);
 
 /* The guest belongs to the destination: it must never run here again */
@@ -110,7 +110,7 @@ bool hybrid_src_guest_ran_there(void);
  */
 bool hybrid_src_lost_after_grant(MigrationState *s);
 
-/* The stream broke in post-copy: the pause begins */
+/* The stream broke in postcopy: the pause begins */
 void hybrid_src_paused(void);
 
 /* Recovery: say GRANT again, it may be what got lost */
@@ -133,7 +133,7 @@ bool hybrid_src_cancel_because(MigrationState *s, const Error *why);
 void hybrid_src_quit(MigrationState *s);
 
 /*
- * migrate-pause, before the usual pause of post-copy is possible: true if this
+ * migrate-pause, before the usual pause of postcopy is possible: true if this
  * migration can do something with a connection that is shut down.  Any thread.
  */
 bool hybrid_src_may_pause(MigrationState *s);
@@ -180,7 +180,7 @@ void hybrid_src_kick(void);
 /* In the handoff's wait: what is pushed does not come in GRANT's way */
 bool hybrid_src_requests_only(void);
 
-/* ---- bulk in flight in post-copy,: source/flow.c ---- */
+/* ---- bulk in flight in postcopy,: source/flow.c ---- */
 
 /*
  * So much bulk is in flight on the main channel @f that more would only

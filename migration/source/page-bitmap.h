@@ -24,7 +24,7 @@ bool hybrid_src_page_bitmap_sample(bool now, bool warm, uint64_t *over_us,
                                    uint64_t *fresh, uint64_t *whole);
 
 /*
- * The switch to post-copy is next: look closely at what the guest writes now.
+ * The switch to postcopy is next: look closely at what the guest writes now.
  * Takes some milliseconds.  True if it did: RAM has to be synced again.
  */
 bool hybrid_src_page_bitmap_recent(void);

@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration, source: what is pushed next in post-copy (policy:
+ * Hybrid live migration, source: what is pushed next in postcopy (policy:
  * policy/push.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration, source: what is pushed next in post-copy.
+ * Hybrid live migration, source: what is pushed next in postcopy.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

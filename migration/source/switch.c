@@ -45,7 +45,7 @@ void hybrid_src_stopped(MigrationState *s)
         /*
          * What KVM has written by itself (Arm: tables of the interrupt
          * controller) is not in the ring, and only a last sync gets it; that
-         * of a switch to post-copy is none.
+         * of a switch to postcopy is none.
          */
         memory_global_dirty_log_sync(true);
     }
@@ -359,7 +359,7 @@ bool hybrid_src_lost_after_grant(MigrationState *s)
     if (s->state == MIGRATION_STATUS_COMPLETED || !hybrid_src_gave_guest()) {
         return false;
     }
-    /* The usual pause of post-copy takes it from here */
+    /* The usual pause of postcopy takes it from here */
     if (!qemu_file_get_error(s->to_dst_file)) {
         qemu_file_set_error(s->to_dst_file, -EIO);
     }

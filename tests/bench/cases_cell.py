@@ -88,7 +88,7 @@ def two_cells(folder):
         equal(record['audit']['pages'], LINK.pages, 'pages checked')
         _check_series(record)
     equal(found['postcopy']['settings']['build'], 'qemu-base', 'build')
-    check(found['postcopy']['figures']['faults'] > 0, 'post-copy, no faults')
+    check(found['postcopy']['figures']['faults'] > 0, 'postcopy, no faults')
     check(found['postcopy']['figures']['fault_p50_us'] > 0, 'no latency')
     near(found['postcopy']['figures']['wire_mib'],
          found['postcopy']['qemu']['bytes'] / 2**20, 8, 'bytes of QEMU')
@@ -103,9 +103,9 @@ def two_cells(folder):
 
 
 def not_converging(folder):
-    """Pre-copy is ended at its bound, and the guest is right at the source."""
+    """Precopy is ended at its bound, and the guest is right at the source."""
     techniques.BY_NAME['test'] = techniques.Technique(
-        'test', 'test: pre-copy with a short bound', 'qemu-base', 'precopy')
+        'test', 'test: precopy with a short bound', 'qemu-base', 'precopy')
     bounds = drivers.bounds_for
     drivers.bounds_for = lambda seconds: bounds(seconds).__class__(
         4, 5, 60)

@@ -1,5 +1,5 @@
 /*
- * The least that post-copy can cost: what the kernel takes to carry pages from
+ * The least that postcopy can cost: what the kernel takes to carry pages from
  * one process's memory into another's and to place them there.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

@@ -107,7 +107,7 @@ def preempt_dies_on_demand(logs):
 
 
 def preempt_dies_upstream(logs):
-    """Plain post-copy: no second copy."""
+    """Plain postcopy: no second copy."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True, hybrid=False)
         check(migration.wait_status('src', 'active', timeout=PATIENCE),

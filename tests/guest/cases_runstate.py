@@ -197,7 +197,7 @@ def snapshot_in_pre_switchover(logs):
 def paused_to_unpatched(logs):
     """
     An unpatched destination runs after postcopy what stood still at the
-    source: so this one completes as pre-copy, whatever bounds there are.
+    source: so this one completes as precopy, whatever bounds there are.
     """
     with machines(logs, dst='qemu-base') as pair:
         pair.src.qmp('stop')

@@ -110,7 +110,7 @@ def link_dies_completing(logs):
 
 
 def link_dies_behind_running(logs):
-    """Completes as pre-copy; RUNNING comes through and nothing after it."""
+    """Completes as precopy; RUNNING comes through and nothing after it."""
     with booted(logs, IDLE, rate='unlimited') as pair:
         migration = Migration(pair,
                               parameters={'hybrid-handoff-timeout': 1000})

@@ -71,7 +71,7 @@ def job_through(logs):
 
 
 def touch_times(logs):
-    """In post-copy pages are waited for, and the guest says how long."""
+    """In postcopy pages are waited for, and the guest says how long."""
     with booted(logs, HOT) as pair:
         pair.src.ask('touch reset')
         migration = Migration(pair)
@@ -84,7 +84,7 @@ def touch_times(logs):
         check(count and 200 <= half <= most <= worst, f'touch: {touch.text}')
         paging = measure.from_events(migration)['resume']
         check(worst <= paging + 2_000_000,
-              f'longest touch {worst} us, post-copy took {paging} us')
+              f'longest touch {worst} us, postcopy took {paging} us')
         audit(pair, 'dst')
 
 

@@ -91,7 +91,7 @@ class Machines:
                            [*dst_extra, '-incoming', 'defer'])
 
     def migrate(self, handoff=False, src_caps=None, **parameters):
-        """handoff: at once, else it completes as pre-copy."""
+        """handoff: at once, else it completes as precopy."""
         caps = {**SRC_CAPABILITIES, **(src_caps or {})}
         if handoff:
             parameters = {'max-bandwidth': SLOW, **parameters}

@@ -1,6 +1,6 @@
 /*
  * How long the steps of the work took, of those that took long: a step
- * touches a page, and at the destination of a post-copy it may have to wait
+ * touches a page, and at the destination of a postcopy it may have to wait
  * for it. Part of init.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

@@ -283,7 +283,7 @@ proctype source()
             grant_due = false;
             tell(MSG_GRANT)
        }
-    /* the last page is sent (ending as pre-copy, only after RUNNING) */
+    /* the last page is sent (ending as precopy, only after RUNNING) */
     :: atomic { S && src_open && !grant_due && !end_said &&
                 (src == SRC_GRANTED || src == SRC_RUNNING) ->
             end_said = true;

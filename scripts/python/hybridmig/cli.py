@@ -23,7 +23,7 @@ examples:
   scripts/harness --param hybrid-max-rounds=2 --preempt --workload "random rate=9000"
   scripts/harness --mode postcopy --qemu build/qemu-base/qemu-system-x86_64
   scripts/harness --cut-at paging
-      cuts the link in post-copy, waits for both sides to pause, recovers
+      cuts the link in postcopy, waits for both sides to pause, recovers
   scripts/harness --cancel-at rounds:2
   scripts/harness --transport tls --dst-qemu build/qemu-base/qemu-system-x86_64
 

@@ -49,7 +49,7 @@ def from_events(migration):
     begin = find('src', 'MIGRATION', status='setup')
     stop, resume = log.last('src', 'STOP'), find('dst', 'RESUME')
     end = find('src', 'MIGRATION', status='completed')
-    # After pre-copy the source is done before the destination runs.
+    # After precopy the source is done before the destination runs.
     if end and resume and end.time < resume.time:
         end = resume
 

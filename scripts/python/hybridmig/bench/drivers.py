@@ -24,7 +24,7 @@ class CellError(Exception):
 @dataclasses.dataclass(frozen=True)
 class Bounds:
     """Seconds."""
-    precopy: float      # of pre-copy, before it counts as not converging
+    precopy: float      # of precopy, before it counts as not converging
     demand: float       # of demand paging without push
     total: float        # of anything, before it counts as failed
 
@@ -109,7 +109,7 @@ def _then_push(migration, bounds, parameters):
     """Demand paging for a bounded time; then the rest is pushed."""
     if not migration.wait_status('src', 'postcopy-active', *ENDS,
                                  timeout=bounds.total):
-        raise CellError('post-copy did not begin')
+        raise CellError('postcopy did not begin')
     end = migration.wait_status('src', *ENDS, timeout=bounds.demand)
     left = 0
     if end is None:

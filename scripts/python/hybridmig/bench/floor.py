@@ -1,4 +1,4 @@
-"""The least CPU time that post-copy can take for a page, on this machine.
+"""The least CPU time that postcopy can take for a page, on this machine.
 
 A small C program (tests/bench/floor.c) carries pages over a link and places
 each run of them with one UFFDIO_COPY, and does nothing else. What a technique

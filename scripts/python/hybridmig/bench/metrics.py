@@ -46,7 +46,7 @@ METRICS = [Metric(*row) for row in (
     ('paging_us', 'paging us/page', 2, 0.2,
      'the same of the threads that the migration begins alone (without the '
      'main threads, which load devices, among others), where all memory goes '
-     'by post-copy, so that these threads carry all of it'),
+     'by postcopy, so that these threads carry all of it'),
     ('faults', 'faults', 0, 10,
      'page faults of the destination that had to wait for the source'),
     ('fault_p50_us', 'fault p50 us', 0, 20,
@@ -62,7 +62,7 @@ METRICS = [Metric(*row) for row in (
 )]
 BY_KEY = {metric.key: metric for metric in METRICS}
 
-#: Techniques that send all memory by post-copy.
+#: Techniques that send all memory by postcopy.
 PAGING_TECHNIQUES = ('postcopy', 'postcopy-preempt', 'hybrid-at-once')
 
 OK, WRONG, FAILED = 'ok', 'WRONG', 'failed'

@@ -1,7 +1,7 @@
 """What the guest does while it is migrated, as data.
 
 Rates follow the link, so that "paced" means the same everywhere: half of what
-the link carries, which pre-copy can follow.
+the link carries, which precopy can follow.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
