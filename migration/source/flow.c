@@ -4,9 +4,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * All of it runs in the migration thread, but for hybrid_flow_kick(),
- * hybrid_flow_peer_read() and, at the destination, hybrid_flow_placed() and
- * hybrid_flow_has_read().
+ * All of it runs in the migration thread, but for hybrid_flow_peer_read().
  */
 
 #include "migration/hybrid/source/state.h"
