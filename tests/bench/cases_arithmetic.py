@@ -8,7 +8,7 @@ import time
 import types
 
 import synthetic
-from common import check, equal, near
+from checks import check, equal, near
 from hybridmig.bench import (cell, cross, drivers, links, matrix, metrics,
                              observe, speed, store, techniques, worklost)
 

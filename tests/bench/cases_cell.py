@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from common import check, equal, has, near
+from checks import check, equal, has, near
 from hybridmig import paths
 from hybridmig.net import Link
 from hybridmig.runs import Run
@@ -235,5 +235,3 @@ def floor_measured(_folder):
 CASES = {f'cell: {case.__name__}': case for case in (
     two_cells, not_converging, corrupted, unknown_parameter, dies,
     ended_and_resumed, floor_measured)}
-for _case in CASES.values():
-    _case.why_not = why_not

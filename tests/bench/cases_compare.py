@@ -6,7 +6,7 @@ import os
 
 import synthetic
 from cases_report import call
-from common import check, equal, has
+from checks import check, equal, has
 
 
 def compared(folder, before, after):

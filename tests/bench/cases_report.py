@@ -8,7 +8,7 @@ import os
 import re
 
 import synthetic
-from common import check, equal, has
+from checks import check, equal, has
 from hybridmig.bench import cli, docs, stats, store, tables
 
 

@@ -1,15 +1,16 @@
-"""Puts faults at points of migrations, one after the other, and prints TAP.
+"""Puts faults at points of migrations, one after the other.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
-import argparse
+import contextlib
+import functools
 import json
 import os
 import random
 import sys
-import time
-import traceback
 
+import suite
+import tap
 from hybridmig import paths
 from hybridmig.runs import Run
 
@@ -19,12 +20,13 @@ import kinds
 import points
 from world import World
 
-LOGS = os.path.join(paths.BUILD, 'test-logs', 'faults')
-RESULTS = os.path.join(LOGS, 'outcomes.json')
+RESULTS = os.path.join(paths.BUILD, 'test-logs', 'faults', 'outcomes.json')
 #: Of the default run; the others need --full.
 DEFAULT = 60
 FULL = 600
 SEED = 1
+#: What is told of a cell begins so; the outcome follows.
+THE_GUEST = 'the guest '
 #: And always: the destination has loaded the package, and is about to say so.
 ALWAYS = ('handoff/dst-loaded link-cut', 'handoff/dst-loaded cancel')
 
@@ -63,11 +65,10 @@ def title(point, name, preempt):
     return f'{point} {name}' + (' preempt' if preempt else '')
 
 
-def run_cell(point, name, preempt):
+def run_cell(cell, logs):
     """Returns the outcome."""
+    point, name, preempt = cell
     fault = kinds.FAULTS[name]
-    logs = os.path.join(LOGS, title(point, name, preempt).replace('/', '_')
-                        .replace(' ', '_'))
     with Run(logs=logs) as run:
         world = World(run, point, preempt, fault=fault)
         try:
@@ -79,23 +80,7 @@ def run_cell(point, name, preempt):
         except BaseException:
             run.keep()
             raise
-        return outcome
-
-
-def report(point, name, preempt):
-    begin = time.monotonic()
-    label = title(point, name, preempt)
-    try:
-        outcome = run_cell(point, name, preempt)
-    except Exception as exc:
-        print(f'not ok - faults: {label}')
-        text = ''.join(traceback.format_exception(exc)).rstrip()
-        print('\n'.join('# ' + line for line in text.splitlines()[-8:]),
-              flush=True)
-        return None
-    print(f'ok - faults: {label}: the guest {outcome} '
-          f'# {time.monotonic() - begin:.1f} s', flush=True)
-    return outcome
+        return THE_GUEST + outcome
 
 
 def remember(outcomes):
@@ -106,69 +91,63 @@ def remember(outcomes):
     except OSError:
         known = {}
     known.update(outcomes)
-    os.makedirs(LOGS, exist_ok=True)
+    os.makedirs(os.path.dirname(RESULTS), exist_ok=True)
     with open(RESULTS, 'w', encoding='utf-8') as out:
         json.dump(known, out, indent=1, sort_keys=True)
 
 
-def arguments():
-    parser = argparse.ArgumentParser(prog='tests/faults/run')
-    parser.add_argument('--only', action='append', metavar='TEXT',
-                        help='cells whose title holds this, repeatable')
-    parser.add_argument('--count', type=int, metavar='N',
-                        help=f'so many cells (default: {DEFAULT}; {FULL} with '
-                        'HYBRID_FULL=1)')
-    parser.add_argument('--seed', type=int, default=SEED, metavar='N',
-                        help=f'chooses them (default: {SEED})')
-    parser.add_argument('--part', metavar='K/N',
-                        help='the K-th of N parts of them')
-    parser.add_argument('--repeat', type=int, default=1)
-    parser.add_argument('--list', action='store_true')
-    parser.add_argument('--docs', action='store_true', help='write docs/'
-                        'failures.md from the outcomes of all runs so far')
-    return parser.parse_args()
+class Faults(suite.Suite):
+    name = 'faults'
 
+    def __init__(self, runner):
+        super().__init__(runner)
+        self.cells = {title(*cell): cell for cell in cells()}
 
-def wanted(args):
-    if args.only:
-        return [cell for cell in cells()
-                if any(text in title(*cell) for text in args.only)]
-    full = os.environ.get('HYBRID_FULL') == '1'
-    found = choose(args.count or (FULL if full else DEFAULT),
-                   args.seed)
-    found += [cell for cell in cells()
-              if title(*cell).startswith(ALWAYS) and cell not in found]
-    if args.part:
-        part, parts = map(int, args.part.split('/'))
-        found = found[part - 1::parts]
-    return found
+    def cases(self):
+        return {label: suite.Case(label, functools.partial(run_cell, cell))
+                for label, cell in self.cells.items()}
 
+    def options(self, parser):
+        parser.add_argument('--count', type=int, metavar='N',
+                            help=f'so many cells (default: {DEFAULT}; {FULL} '
+                            'with HYBRID_FULL=1)')
+        parser.add_argument('--seed', type=int, default=SEED, metavar='N',
+                            help=f'chooses them (default: {SEED})')
+        parser.add_argument('--part', metavar='K/N',
+                            help='the K-th of N parts of them')
 
-def main():
-    args = arguments()
-    chosen = wanted(args)
-    if args.docs:
-        failures.write(RESULTS)
-        return 0
-    if args.list:
-        print('\n'.join(title(*cell) for cell in chosen))
-        return 0
-    if os.geteuid() != 0:
-        print('ok - faults # SKIP needs root for network namespaces')
-        return 0
-    paths.need_file(paths.built('qemu-points'), 'the QEMU with points')
-    paths.use_qemu_python()
-    print(f'# seed {args.seed}, {len(chosen)} of {len(cells())} cells')
-    outcomes, broken = {}, False
-    for _ in range(args.repeat):
-        for point, name, preempt in chosen:
-            outcome = report(point, name, preempt)
-            if outcome:
-                outcomes[f'{point} {name}'] = outcome
-            broken |= not outcome
-    remember(outcomes)
-    return int(broken)
+    def chosen(self, cases, args):
+        full = os.environ.get('HYBRID_FULL') == '1'
+        found = [title(*cell) for cell in
+                 choose(args.count or (FULL if full else DEFAULT), args.seed)]
+        found += [label for label in cases
+                  if label.startswith(ALWAYS) and label not in found]
+        if args.part:
+            part, parts = map(int, args.part.split('/'))
+            found = found[part - 1::parts]
+        tap.note(f'seed {args.seed}, {len(found)} of {len(cases)} cells')
+        return found
+
+    def why_not(self):
+        return None if os.geteuid() == 0 else \
+            'needs root for network namespaces'
+
+    @contextlib.contextmanager
+    def session(self, _args):
+        paths.need_file(paths.built('qemu-points'), 'the QEMU with points')
+        paths.use_qemu_python()
+        yield
+
+    def ended(self, said):
+        outcomes = {}
+        for label, text in said.items():
+            point, name, _ = self.cells[label]
+            outcomes[f'{point} {name}'] = text[len(THE_GUEST):]
+        remember(outcomes)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    if sys.argv[1:] == ['--docs']:  # from the outcomes of all runs so far
+        failures.write(RESULTS)
+    else:
+        suite.run(Faults(__file__))

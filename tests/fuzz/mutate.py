@@ -28,6 +28,7 @@ import sys
 import time
 import traceback
 
+import tap
 from hybridmig import paths
 from hybridmig.console import Console, GuestError
 from hybridmig.guest import Guest, GuestConfig
@@ -375,8 +376,8 @@ def many(args):
                     run.keep()
                     text = ''.join(traceback.format_exception(exc)) \
                         if not isinstance(exc, Wrong) else str(exc)
-                    print(f'# --seed {args.seed} --only {number}: {text}\n#   '
-                          f'{getattr(exc, "about", "")}', flush=True)
+                    tap.note(f'--seed {args.seed} --only {number}: {text}\n  '
+                             f'{getattr(exc, "about", "")}')
                     break
                 finally:
                     number += 1
@@ -385,8 +386,7 @@ def many(args):
                 if attempt.upstream:
                     upstream.append(f'{number - 1}: {attempt.upstream}')
                 if args.verbose:
-                    print(f'# {number - 1}: {mutation} -> {attempt.note}',
-                          flush=True)
+                    tap.note(f'{number - 1}: {mutation} -> {attempt.note}')
                 if args.only is not None or \
                    number >= args.first + args.count or world.count > 200 or \
                    time.monotonic() - begin >= args.seconds:
@@ -394,14 +394,15 @@ def many(args):
         if args.only is not None:
             break
     for note, n in counts.most_common():
-        print(f'# {n} x {note}')
+        tap.note(f'{n} x {note}')
     for text in upstream:
-        print('# ' + text.replace('\n', '\n#   '))
+        tap.note(text.replace('\n', '\n  '))
     total = sum(counts.values()) + bad
     ok = not bad and sum(counts.values()) - counts['nothing was changed'] > 0
-    print(f'{"ok" if ok else "not ok"} - fuzz: {total} mutated migrations, '
-          f'seed {args.seed} # {time.monotonic() - begin:.1f} s')
-    return 0 if ok or args.tap else 1
+    tell = tap.ok if ok else tap.not_ok
+    tell(f'fuzz: {total} mutated migrations, seed {args.seed}',
+         remark=f'{time.monotonic() - begin:.1f} s')
+    return 0 if ok else 1
 
 
 def main():
@@ -414,11 +415,10 @@ def main():
     parser.add_argument('--build', default='qemu')
     parser.add_argument('--bound', type=int, default=128, help='MiB')
     parser.add_argument('--qemu', help='this program instead')
-    parser.add_argument('--tap', action='store_true')
     parser.add_argument('--verbose', action='store_true')
     args = parser.parse_args()
     if os.geteuid() != 0:
-        print('ok - fuzz: mutated migrations # SKIP needs root')
+        tap.skip('fuzz: mutated migrations', 'needs root')
         return 0
     os.makedirs(LOGS, exist_ok=True)
     paths.use_qemu_python()

@@ -491,7 +491,7 @@ _ALL = (paging_all_silent, paging_main_silent, paging_to_dst_silent,
         busy_main_loops, tls_destination_stopped, link_down, link_down_to_dst,
         completion_silent, own_at_destination, to_unpatched, from_unpatched)
 CASES = {'alive-' + f.__name__.replace('_', '-'): f for f in _ALL}
-#: The rest of them only in the long run.
-USUAL = {'alive-' + f.__name__.replace('_', '-') for f in (
+#: All but these.
+LONG = set(CASES) - {'alive-' + f.__name__.replace('_', '-') for f in (
     paging_preempt_silent, paging_to_dst_silent, rounds_destination_stopped,
     handoff_silent, recovery_silent_preempt, busy_main_loops, parameter)}

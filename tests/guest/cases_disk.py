@@ -114,3 +114,4 @@ def disk_raw_unpatched(logs):
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
     disk_qcow2, disk_raw_unpatched)}
+LONG = set(CASES)

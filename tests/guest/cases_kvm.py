@@ -222,5 +222,5 @@ def _case(end, log):
 
 CASES = {_name(name, end): _case(end, log)
          for name, log in LOGS.items() for end in ENDS}
-USUAL = {_name(name, end) for name in LOGS
-         for end in (ENDS if name in ('tcg', 'kvm') else LESS)}
+LONG = set(CASES) - {_name(name, end) for name in LOGS for end in
+                     (ENDS if name in ('tcg', 'kvm') else LESS)}

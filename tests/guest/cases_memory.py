@@ -320,9 +320,8 @@ CASES = {
 }
 
 #: In the usual run each kind and each end is met, huge pages with all ends.
-USUAL = {'memory-huge-at-source', 'memory-read-only',
-         'memory-huge-taken', 'memory-huge-prealloc-kept'} | {
-    f'memory-{name}' for name in (
+LONG = set(CASES) - {f'memory-{name}' for name in (
+        'huge-at-source', 'read-only', 'huge-taken', 'huge-prealloc-kept',
         'locked-handoff', 'prealloc-again', 'shared-handoff', 'memfd-recover',
         'memfd-private-preempt', 'file-preempt', 'file-private-recover',
         'huge-precopy', 'huge-handoff', 'huge-preempt', 'huge-recover',

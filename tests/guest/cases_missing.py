@@ -218,13 +218,14 @@ def _commands_in(logs, phase):
         audit(pair, 'dst')
 
 
-def commands_in_rounds(logs):
+def answered_in_rounds(logs):
     _commands_in(logs, 'rounds')
 
 
-def commands_in_paging(logs):
+def answered_in_paging(logs):
     _commands_in(logs, 'paging')
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    commands_while_paused, stops_while_paused, commands_in_rounds, commands_in_paging)}
+    commands_while_paused, stops_while_paused, answered_in_rounds,
+    answered_in_paging)}

@@ -172,7 +172,8 @@ def _cases():
 
 
 CASES = dict(_cases())
-#: The rest of them only in the long run.
-USUAL = {'single-main-to-src-stop-tls', 'single-preempt-closed-stop',
-         'single-preempt-to-dst-paging-tls', 'single-main-to-dst-end',
-         'single-main-to-src-recovery-tls', 'single-preempt-closed-recovery'}
+#: All but these.
+LONG = set(CASES) - {
+    'single-main-to-src-stop-tls', 'single-preempt-closed-stop',
+    'single-preempt-to-dst-paging-tls', 'single-main-to-dst-end',
+    'single-main-to-src-recovery-tls', 'single-preempt-closed-recovery'}

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 
+import tap
 from hybridmig import paths, record
 
 FOLDER = os.path.join(paths.BUILD, 'test-logs', 'guest-traces')
@@ -46,13 +47,8 @@ def _saved(folder):
 
 
 def _result(done, name):
-    """One line of TAP, and why it is not ok."""
-    text = (done.stdout + done.stderr).splitlines()
-    right = done.returncode == 0
-    print(f'{"ok" if right else "not ok"} - guest: {name}')
-    if not right:
-        print('\n'.join('# ' + line for line in text[-12:]))
-    return right
+    return tap.result(done.returncode == 0, f'guest: {name}',
+                      done.stdout + done.stderr)
 
 
 def handoff():
@@ -72,7 +68,7 @@ def rounds():
     program = os.path.join(paths.BUILD, 'unit', 'test-rounds-replay')
     traces = _saved(ROUNDS)
     if len(traces) < LEAST_ROUNDS:
-        print(f'not ok - guest: only {len(traces)} runs recorded their rounds')
+        tap.not_ok(f'guest: only {len(traces)} runs recorded their rounds')
         return False
     done = subprocess.run([program], env={**os.environ,
                                           'G_TEST_SRCDIR': FOLDER},

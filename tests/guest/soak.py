@@ -289,28 +289,6 @@ def soak(logs, count, seed, log='tcg', smp=1, first=1, say=None):
     return counts
 
 
-def _tap(args, logs):
-    """One line, and what happened how often; or why not."""
-    name = f'soak: {args.log}, {args.smp} vCPU, {args.count} migrations, ' \
-        f'seed {args.seed}'
-    reason = LOGS[args.log].why_not()
-    if reason:
-        print(f'ok - {name} # SKIP {reason}')
-        return
-    begin = time.monotonic()
-    try:
-        counts = soak(logs, args.count, args.seed, args.log, args.smp,
-                      args.first)
-    except Exception as exc:
-        print(f'not ok - {name}')
-        print(''.join(f'# {line}\n' for line in str(exc).splitlines()), end='')
-        print(f'# logs: {os.path.relpath(logs, paths.ROOT)}', flush=True)
-        return
-    print(f'ok - {name} # {time.monotonic() - begin:.0f} s')
-    print('# ' + ', '.join(f'{number} {what}' for what, number
-                           in sorted(counts.items())), flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(prog='tests/guest/soak')
     parser.add_argument('--count', type=int, default=1000)
@@ -320,13 +298,9 @@ def main():
     parser.add_argument('--log', default='tcg', choices=LOGS,
                         help='kind of dirty log, and with it the accelerator')
     parser.add_argument('--smp', type=int, default=1, choices=(1, 2))
-    parser.add_argument('--tap', action='store_true')
     args = parser.parse_args()
     paths.use_qemu_python()
     logs = os.path.join(paths.BUILD, 'test-logs', f'soak-{args.log}')
-    if args.tap:
-        _tap(args, logs)
-        return 0
     print(f'seed {args.seed}', flush=True)
     begin = time.monotonic()
     counts = soak(logs, args.count, args.seed, args.log, args.smp, args.first,

@@ -8,6 +8,8 @@ import os
 import re
 import sys
 
+import tap
+
 KNOWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'known.txt')
 #: Where a report begins: of ASan, LSan, TSan, UBSan.
 BEGIN = re.compile(r'^(?:==\d+==ERROR|WARNING: ThreadSanitizer|'
@@ -74,11 +76,9 @@ def main():
         key = (report.splitlines()[0].split('pid=')[0][:60],
                tuple(frames[:4]))
         ours.setdefault(key, (name, report))
-    print(f'{"not ok" if ours else "ok"} - {what}: {len(ours)} reports, '
-          f'{others} known ones')
+    tap.result(not ours, f'{what}: {len(ours)} reports, {others} known ones')
     for name, report in ours.values():
-        print(f'# {name}')
-        print('\n'.join('#   ' + line for line in report.splitlines()[:30]))
+        tap.note('\n  '.join([name, *report.splitlines()[:30]]))
 
 
 if __name__ == '__main__':

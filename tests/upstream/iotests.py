@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 
+import tap
 from hybridmig import paths
 
 FORMATS = ('qcow2', 'raw')
@@ -94,18 +95,17 @@ def run(part, builds, options, exceptions, only):
         for name, script in (('qemu', AS_IT_IS), ('not-warned', NOT_WARNED)))
     cases = _migrating()
     for case in exceptions.stale(cases):
-        print(f'not ok - {part}: cases.txt names {case}, which does not '
-              'migrate')
+        tap.not_ok(f'{part}: cases.txt names {case}, which does not migrate')
     for case in cases:
         form, name = case.split('/')
         how, reason = exceptions.of(case)
         if not any(text in case for text in only):
             continue
         if how == 'left-out':
-            print(f'# {case} is left out: {reason}')
+            tap.note(f'{case} is left out: {reason}')
             continue
         log = os.path.join(LOGS, part, f'{form}-{name}.log')
         env = not_warned if how == 'warned' else usual
         state, why = _one(name, form, env, log)
-        print(f'{state} - {part} {case}' + (f' # {why}' if why else ''),
-              flush=True)
+        tell = tap.ok if state == 'ok' else tap.not_ok
+        tell(f'{part} {case}', remark=why)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import tap
 from hybridmig import paths
 
 #: What a case may take; some wait for a minute by themselves, and it is long
@@ -124,12 +125,10 @@ def run(part, builds, options, exceptions, only):
     def tell(case, state, skipped, why=None):
         if skipped is not None:
             why = f'SKIP {skipped}'
-        print(f'{state} - {part} {case}' + (f' # {why}' if why else ''),
-              flush=True)
+        (tap.ok if state == 'ok' else tap.not_ok)(f'{part} {case}', remark=why)
     everything = _all_cases()
     for case in exceptions.stale(everything):
-        print(f'not ok - {part}: cases.txt names {case}, QEMU has no such '
-              'case')
+        tap.not_ok(f'{part}: cases.txt names {case}, QEMU has no such case')
     ways = {}
     for case in everything:
         if case.startswith(OURS):
@@ -140,7 +139,7 @@ def run(part, builds, options, exceptions, only):
         if how == 'kvm' and not _has_kvm():
             tell(case, 'ok', 'no KVM that runs supervisor code by itself')
         elif how == 'left-out':
-            print(f'# {case} is left out: {reason}')
+            tap.note(f'{case} is left out: {reason}')
         else:
             ways.setdefault(how, []).append(case)
     log = os.path.join(LOGS, part, 'migration-test')

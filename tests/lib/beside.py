@@ -6,11 +6,14 @@ or leaves is its process's, and Run's token names that process.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import ctypes
+import json
 import os
 import signal
 import sys
 import tempfile
 import time
+
+import tap
 
 PR_SET_PDEATHSIG = 1
 
@@ -21,12 +24,14 @@ class Job:
         self.name = name
         self.holds = holds
         self.status = None
+        self.said = None            # what the function returned
         self._function = function
         self._pid = None
-        self._output = None
+        self._output = self._result = None
 
     def start(self):
         self._output = tempfile.TemporaryFile()     # closed in tell()
+        self._result = tempfile.TemporaryFile()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -41,7 +46,10 @@ class Job:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             os.dup2(self._output.fileno(), 1)
             if os.getppid() == parent:
-                self._function()
+                tap.failures = 0
+                said = self._function()
+                self._result.write(json.dumps([said, tap.failures]).encode())
+                self._result.flush()
                 status = 0
         except SystemExit as exc:
             status = exc.code if isinstance(exc.code, int) else 1
@@ -58,13 +66,17 @@ class Job:
         return self.status is not None
 
     def tell(self):
-        with self._output:
+        with self._output, self._result:
             self._output.seek(0)
-            print(self._output.read().decode(errors='replace'), end='')
+            print(self._output.read().decode(errors='replace'), end='',
+                  flush=True)
+            self._result.seek(0)
+            if self.status == 0:
+                self.said, failures = json.load(self._result)
+                tap.failures += failures
         if self.status:
-            print(f'not ok - {self.name}: its process ended with status '
-                  f'{self.status}')
-        sys.stdout.flush()
+            tap.not_ok(f'{self.name}: its process ended with status '
+                       f'{self.status}')
 
     def stop(self):
         if self._pid and self.status is None:
@@ -87,12 +99,14 @@ ALL = 'all'
 def run(cases, width):
     """
     cases: (name, function, what it holds); width: so many at a time. Those
-    that are alone come last, the others would wait for them.
+    that are alone come last, the others would wait for them. Returns what each
+    function did, (name, value) in the order in which they were told.
     """
     jobs = [Job(*case) for case in cases]
     if width > 1:
         jobs.sort(key=lambda job: ALL in job.holds)     # stable
     waiting, running, untold = list(jobs), [], list(jobs)
+    said = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         while untold:
@@ -103,8 +117,11 @@ def run(cases, width):
                     job.start()
             running = [job for job in running if not job.ended()]
             while untold and untold[0].status is not None:
-                untold.pop(0).tell()
+                job = untold.pop(0)
+                job.tell()
+                said.append((job.name, job.said))
             time.sleep(0.02)
     finally:
         for job in running:
             job.stop()
+    return said

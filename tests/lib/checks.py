@@ -1,7 +1,11 @@
-"""What the bench's tests have in common.
+"""What a case says of what it found.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+
+
+class Skip(Exception):
+    """This machine lacks what the case needs."""
 
 
 def check(condition, what):
