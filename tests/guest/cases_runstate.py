@@ -194,6 +194,24 @@ def snapshot_in_pre_switchover(logs):
         equal(pair.dst.wait_status('running'), 'running', 'destination')
 
 
+def devices_saved_in_pre_switchover(logs):
+    """
+    What Xen's tools may ask for is refused: it would note that the guest runs,
+    and one that was paused would run at the destination.
+    """
+    with machines(logs) as pair:
+        pair.src.qmp('stop')
+        pair.migrate(src_caps={'pause-before-switchover': True})
+        pair.wait('pre-switchover')
+        for command in ('save', 'load'):
+            said = refused(pair.src, f'xen-{command}-devices-state', {
+                'filename': f'{pair.run.folder}/state'})
+            check('migration process in progress' in said, said)
+        pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
+        equal(pair.wait_end(), 'completed', 'ended as')
+        equal(pair.dst.wait_status('paused'), 'paused', 'destination')
+
+
 def paused_to_unpatched(logs):
     """
     An unpatched destination runs after postcopy what stood still at the
@@ -211,4 +229,5 @@ def paused_to_unpatched(logs):
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
     run_states_arrive, run_states_come_back, quit_at_source,
-    reset_in_switchover, snapshot_in_pre_switchover, paused_to_unpatched)}
+    reset_in_switchover, snapshot_in_pre_switchover,
+    devices_saved_in_pre_switchover, paused_to_unpatched)}
