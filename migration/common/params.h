@@ -10,7 +10,11 @@
 #include "qapi/qapi-types-migration.h"
 #include "migration/hybrid/policy/page-bitmap.h"
 
-/* If it is not 0, off; between two signs of life lies a third of it */
+/*
+ * If it is not 0, off; between two signs of life lies a third of it.  Chosen:
+ * a busy host keeps a thread waiting for tens of milliseconds, and for more
+ * than ten minutes nobody waits.
+ */
 #define HYBRID_PEER_TIMEOUT_MIN 100
 #define HYBRID_PEER_TIMEOUT_MAX 600000
 

@@ -23,7 +23,8 @@ bool hybrid_tcp_ask(int fd, HybridTcp *tcp);
 
 /*
  * Ask each second whether the peer's host is there, when nothing is sent.
- * Two probes in a row and a slow answer take less than HYBRID_TCP_PROBES_US.
+ * Two probes in a row and a slow answer take less than HYBRID_TCP_PROBES_US:
+ * twice a second, and one for the answer.
  */
 #define HYBRID_TCP_PROBES_US 3000000
 bool hybrid_tcp_probe(int fd);

@@ -80,6 +80,7 @@
 /* After ADVISE, to an unpatched destination: it has accepted ADVISE */
 #define HYBRID_PING_ADVISED 0x48794101u
 
+/* In each message; bodies only ever grow, so readers do not look at it */
 #define HYBRID_WIRE_VERSION 1
 
 /*
@@ -106,10 +107,13 @@
                              HYBRID_FLAG_PLACED | HYBRID_FLAG_ALIVE | \
                              HYBRID_FLAG_FAILED | HYBRID_FLAG_NEED)
 
-/* Blocks that SETTINGS names at most: each is 10 bytes and its name */
+/*
+ * Blocks that SETTINGS names at most: each is 10 bytes and its name of up to
+ * 255, so that they fit a message
+ */
 #define HYBRID_NEED_BLOCKS  100
 
-/* Blocks that READY names at most */
+/* Blocks that READY names at most, for the same reason */
 #define HYBRID_SIZED_BLOCKS 100
 
 /* No vCPU waits, or it is not known which: a device, or QEMU itself */

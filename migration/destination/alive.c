@@ -18,7 +18,7 @@
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/policy/alive.h"
 
-/* Requests that are looked at: the first ones if there are more */
+/* Requests that are looked at: the first ones if there are more; chosen */
 #define HYBRID_ALIVE_REQUESTS 1024
 
 typedef struct HybridAsked {

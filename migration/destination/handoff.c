@@ -23,7 +23,7 @@
 #include "migration/hybrid/destination/load.h"
 #include "migration/hybrid/destination/window.h"
 
-/* How often RUNNING is said again until the end */
+/* How often RUNNING is said again until the end; chosen */
 #define HYBRID_ENDING_MS 500
 
 /* The guest is ours; @running: and it runs, or did once */

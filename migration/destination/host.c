@@ -27,11 +27,14 @@
 #include "migration/hybrid/policy/cgroup.h"
 #include "migration/hybrid/policy/reserve.h"
 
-/* Listen, fault and preempt thread, with their stacks and stream buffers */
+/*
+ * Listen, fault and preempt thread, with their stacks and stream buffers: an
+ * estimate of what each touches
+ */
 #define HYBRID_THREAD_BYTES (1 * MiB)
 #define HYBRID_THREADS      3
 
-/* How often claims on other memory than the host's are looked at */
+/* How often claims on other memory than the host's are looked at; chosen */
 #define HYBRID_UPDATE_US    200000
 
 /* What the guest needs, and what it claims in the ledger */

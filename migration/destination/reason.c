@@ -19,9 +19,12 @@
 /* As savevm.c has them */
 #define HYBRID_REASON_CMD_RETURN_PATH 1
 #define HYBRID_REASON_CMD_PING        2
-/* As many are read to be able to refuse, no more */
+/*
+ * As many are read to be able to refuse, no more: chosen, above probes and
+ * settings
+ */
 #define HYBRID_REASON_COMMANDS        16
-/* The longest text that is sent, in bytes */
+/* The longest text that is sent, in bytes; of it the source shows the half */
 #define HYBRID_REASON_MAX 2048
 
 void hybrid_dst_failed(MigrationIncomingState *mis, const char *text)

@@ -20,6 +20,7 @@
 #include "migration/hybrid/destination/use.h"
 #include "migration/hybrid/policy/reserve.h"
 
+/* As <linux/magic.h> has them */
 #ifndef TMPFS_MAGIC
 #define TMPFS_MAGIC         0x01021994
 #endif
@@ -27,7 +28,7 @@
 #define HUGETLBFS_MAGIC     0x958458f6
 #endif
 #define HYBRID_MPOL_BIND    2   /* <linux/mempolicy.h> */
-#define HYBRID_NODES_MAX    1024
+#define HYBRID_NODES_MAX    1024    /* as many as the kernel can have */
 
 uint64_t hybrid_host_nodes(void)
 {

@@ -66,7 +66,10 @@ void hybrid_window_has_read(QEMUFile *f, uint64_t bytes)
     hybrid_msg_free(&m);
 }
 
-/* How many pages are placed before the clock is looked at */
+/*
+ * How many pages are placed before the clock is looked at: a page costs a few
+ * microseconds here, and so does a system call.  Chosen.
+ */
 #define HYBRID_WINDOW_STEP 16
 
 void hybrid_window_placed(uint64_t pages)

@@ -7,9 +7,9 @@
 #include "../osdep.h"
 #include "alive.h"
 
-/* Looks in the time in which something has to be said */
+/* Looks in the time in which something has to be said; chosen */
 #define LOOKS 4
-/* As large a page is sent at a stroke */
+/* As large a page is sent at a stroke: that of any host without huge pages */
 #define SMALL_PAGE 65536
 
 uint32_t hybrid_alive_step_ms(uint32_t own_ms, uint32_t peer_ms)

@@ -20,7 +20,10 @@
 
 #include "../osdep.h"
 
-/* How often to look, in milliseconds; timeouts in ms, 0: off */
+/*
+ * How often to look, in milliseconds; timeouts in ms, 0: off.  Chosen: no more
+ * than 200 wake-ups a second, and soon enough after a change of the parameter.
+ */
 #define HYBRID_ALIVE_STEP_MIN 5
 #define HYBRID_ALIVE_STEP_MAX 100
 /* With both off: how soon it is noticed that one of them was set */
@@ -72,7 +75,7 @@ uint64_t hybrid_ask_choose(const HybridAsk *ask, const uint64_t *pages,
 /*
  * How many times as long the answer may take: a page that the main channel
  * was about to send when it was asked for comes there, and takes its time if
- * it is a huge one
+ * it is a huge one.  Chosen.
  */
 #define HYBRID_ASK_HUGE 4
 

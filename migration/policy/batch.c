@@ -7,7 +7,7 @@
 #include "../osdep.h"
 #include "batch.h"
 
-#define HEADER 8
+#define HEADER 8        /* of a page in the stream, in bytes */
 
 struct HybridBatch {
     HybridBatchFormat format;

@@ -26,7 +26,10 @@
 
 #include <sys/uio.h>
 
-/* The most pages in one run */
+/*
+ * The most pages in one run: so many, with their headers, fit the 256 KiB in
+ * which a stream keeps what was read ahead
+ */
 #define HYBRID_BATCH_PAGES 63
 
 typedef struct HybridBatchOps {

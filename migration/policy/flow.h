@@ -26,16 +26,23 @@
 #ifndef QEMU_MIGRATION_HYBRID_FLOW_H
 #define QEMU_MIGRATION_HYBRID_FLOW_H
 
-/* Windows over which the highest rate is taken */
+/*
+ * Windows over which the highest rate is taken: a window in which the sender
+ * was late shows less than the link carries.  Chosen.
+ */
 #define HYBRID_FLOW_WINDOWS 10
 
-/* The cushion, in pages */
+/*
+ * The cushion, in pages.  Measured at 1 Gbit/s: a least cushion of 16 pages in
+ * place of 8 changed neither the CPU time for a page (5.7 and 5.9 us) nor the
+ * latency of faults.  What it starts with is chosen.
+ */
 #define HYBRID_FLOW_MIN_PAGES 8
 #define HYBRID_FLOW_START_PAGES 16
 
 /*
  * The cushion is at least this part of a round trip.  It is also how fast the
- * limit finds a link that is faster than it was thought to be.
+ * limit finds a link that is faster than it was thought to be.  Chosen.
  */
 #define HYBRID_FLOW_MIN_PART 16
 
@@ -98,6 +105,12 @@ int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued);
  * the bandwidth seems to be less than it is.  That is found out by trying:
  * from time to time the slack is doubled for a while, and stays so if clearly
  * more arrives, or halved, and stays so if not clearly less does.
+ *
+ * The slack begins at its least, which is chosen: threads of both ends that
+ * wake late, and the reader's step of 2 ms.  Measured with it, behind a relay
+ * of 8 MiB in front of 200 Mbit/s, on a host with a load of 16: a fault took
+ * 0.7 to 3.4 ms, without this bound 79 to 123 ms.  At most it is doubled four
+ * times.
  */
 #define HYBRID_PEER_SLACK_MIN_US 6000
 #define HYBRID_PEER_SLACK_MAX_US 96000
@@ -155,7 +168,8 @@ uint64_t hybrid_peer_budget(HybridPeer *p, uint64_t step);
 
 /*
  * The reader: says what it has read each time that it has read a step more,
- * which is what comes in two milliseconds, 4 pages at least.
+ * which is what comes in two milliseconds, 4 pages at least.  And at most so
+ * many bytes: what a link of 16 Gbit/s brings in these two milliseconds.
  */
 #define HYBRID_READER_STEP_MAX (4u << 20)
 

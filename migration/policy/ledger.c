@@ -13,7 +13,9 @@
 #define CLAIM_PREFIX "claim-"
 #define CLAIM_MAX 8192          /* numbers, words, and the longest path */
 #define CLAIMS_MAX 4096         /* of one user that are looked at */
+/* Names of claims that are tried: one may be taken, or be removed unlocked */
 #define CLAIM_TRIES 16
+/* How often to try: flock() knows no time-out; chosen */
 #define LOCK_POLL_US 2000
 
 struct HybridLedger {

@@ -49,7 +49,10 @@
 
 #define HYBRID_LEDGER_DEFAULT_DIR "/dev/shm/qemu-hybrid"
 
-/* The longest time that hybrid_ledger_lock() waits */
+/*
+ * The longest time that hybrid_ledger_lock() waits.  Chosen: it is held while a
+ * few files are read, and the main loop waits here.
+ */
 #define HYBRID_LEDGER_PATIENCE_MS 1000
 
 typedef struct HybridLedger HybridLedger;

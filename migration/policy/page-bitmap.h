@@ -41,10 +41,16 @@
 #ifndef QEMU_MIGRATION_HYBRID_PAGE_BITMAP_H
 #define QEMU_MIGRATION_HYBRID_PAGE_BITMAP_H
 
-/* Samples that are remembered; memory: one bit per page for each */
+/*
+ * Samples that are remembered.  Chosen: enough for a threshold from "once" to
+ * "always", for 32 MiB of memory each in a guest of 1 TiB.
+ */
 #define HYBRID_HEAT_SAMPLES 4
 
-/* Heat is also summed up in chunks of this many target pages */
+/*
+ * Heat is also summed up in chunks of this many target pages: with pages of 4
+ * KiB these are 2 MiB, the memory that a guest's huge page keeps together.
+ */
 #define HYBRID_HEAT_CHUNK 512
 
 typedef struct HybridHeat {
@@ -85,7 +91,8 @@ uint64_t hybrid_page_bitmap_sample(HybridHeat *heat, const unsigned long *fresh,
  * In the first round: leave for its end the chunks of which at least
  * HYBRID_HEAT_WARM pages are in @pending.  A guest that writes at random in a
  * region writes the rest of it, too; what is sent last has the least time to
- * be dirtied again.  Returns the number of pages moved from @bmap.
+ * be dirtied again.  That part is chosen: more than what a kernel writes here
+ * and there.  Returns the number of pages moved from @bmap.
  */
 #define HYBRID_HEAT_WARM (HYBRID_HEAT_CHUNK / 16)
 uint64_t hybrid_page_bitmap_defer_warm(unsigned long *bmap,
@@ -139,7 +146,8 @@ void hybrid_recent_add(unsigned long *once, unsigned long *recent,
 /*
  * The pages of @map that stand alone: of 64 pages at most HYBRID_RECENT_FEW
  * are in it.  A kernel's data is like that, the set that a program works on is
- * not.  They are added to @lone, if it is not NULL; returns their number.
+ * not; the number is chosen.  They are added to @lone, if it is not NULL;
+ * returns their number.
  */
 #define HYBRID_RECENT_FEW 16
 uint64_t hybrid_recent_lone(const unsigned long *map, unsigned long *lone,

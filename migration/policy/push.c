@@ -9,10 +9,10 @@
 
 #define WORD_BITS (8 * sizeof(unsigned long))
 
-/* A bubble that is at its windows and had no hit for so long is over */
+/* A bubble that is at its windows and had no hit for so long is over; chosen */
 #define RETIRE_US 500000
 
-/* The hit ratio forgets: a fault counts 1/16, in parts of 2^16 */
+/* The hit ratio forgets: a fault counts 1/16 (chosen), in parts of 2^16 */
 #define RATIO_ONE 65536u
 #define RATIO_SHIFT 4
 

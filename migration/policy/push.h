@@ -50,16 +50,27 @@
 #ifndef QEMU_MIGRATION_HYBRID_PUSH_H
 #define QEMU_MIGRATION_HYBRID_PUSH_H
 
-/* For the guest, and for each of its vCPUs that has had faults */
+/*
+ * For the guest, and for each of its vCPUs that has had faults.  Chosen: as
+ * many streams as a program goes through at a time, and so few that a search
+ * for the next page stays short.  (Measured was that pivots for each vCPU make
+ * no difference with two vCPUs: 1795 ms blocked, 1880 with the guest's.)
+ */
 #define HYBRID_PUSH_PIVOTS      8
 #define HYBRID_PUSH_VCPU_PIVOTS 4
 #define HYBRID_PUSH_MAX_PIVOTS  64
 
-/* Host pages by which a side may run ahead of the last hit */
+/*
+ * Host pages by which a side may run ahead of the last hit: 4 MiB, 34 ms of a
+ * link of 1 Gbit/s.  Chosen.
+ */
 #define HYBRID_PUSH_MAX_WINDOW 1024
-/* What a new bubble gets at a hit ratio of 1 */
+/* What a new bubble gets at a hit ratio of 1.  Chosen. */
 #define HYBRID_PUSH_NEW_WINDOW 16
-/* A fault is near an edge up to two windows and this many host pages */
+/*
+ * A fault is near an edge up to two windows and this many host pages, so that
+ * a bubble without windows can be hit.  Chosen.
+ */
 #define HYBRID_PUSH_NEAR 8
 
 typedef enum HybridPushKind {

@@ -50,7 +50,7 @@ size_t hybrid_missing_next(const unsigned long *received, size_t pages,
 
 /* ---- in a message ---- */
 
-/* The longest that one range can be, in bytes */
+/* The longest that a range can be, in bytes: twice 64 bits, 7 to a byte */
 #define HYBRID_RANGE_MAX_BYTES 20
 
 typedef struct HybridRangeWriter {

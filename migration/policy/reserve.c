@@ -7,7 +7,7 @@
 #include "../osdep.h"
 #include "reserve.h"
 
-#define BYTES_PER_MIB (1024 * 1024)
+#define BYTES_PER_MIB (1024 * 1024)     /* for messages */
 
 static uint64_t add(uint64_t a, uint64_t b)
 {

@@ -7,29 +7,59 @@
 #include "../osdep.h"
 #include "rounds.h"
 
-/* A measurement over at least this long counts in full, others in part */
+/*
+ * Where it is not said that it was measured, a number is chosen: what it is
+ * for is known, that another one would not do as well is not.
+ */
+
+/*
+ * A measurement over at least this long counts in full, others in part: what
+ * a socket takes at once must not be taken for the link.  Chosen.
+ */
 #define SETTLED_US 100000.0
 
-/* The part of a full measurement in the smoothed value */
+/*
+ * The part of a full measurement in the smoothed value: the last one counts as
+ * much as all before it.  Chosen.
+ */
 #define SMOOTHING 0.5
 
-/* Looking at a page and finding it zero takes about this long */
+/*
+ * Looking at a page and finding it zero takes about this long.  An estimate:
+ * what is wrong with it matters in the first round of an empty guest only.
+ */
 #define ZERO_PAGE_US 1.0
 
-/* Rounds whose lengths differ by less than this say nothing about D(t) */
+/*
+ * Rounds whose lengths differ by less than this say nothing about D(t): the
+ * line through two points that are close together is noise.  Chosen.
+ */
 #define SAME_LENGTH 1.25
 
-/* Of the pages of a round, the part that may be sent in vain */
+/*
+ * Of the pages of a round, the part that may be sent in vain, if the guest is
+ * handed over in the end.  Chosen.
+ */
 #define CHEAP 0.25
 
-/* Less than this, or in a shorter time, says nothing about the link */
+/*
+ * Less than this, or in a shorter time, says nothing about the link: it may
+ * all be in the socket.  Chosen.
+ */
 #define LINK_LEAST_US 20000.0
 #define LINK_LEAST_BYTES (256 * 1024.0)
 
-/* A link that has become this many times slower: a dip, or for good? */
+/*
+ * A link that has become this many times slower: a dip, or for good?  Chosen.
+ * What made a handoff of a migration that ends as precopy were three seconds
+ * at 10 Mbit/s.
+ */
 #define DIP 2
 
-/* Fewer pages than that are not worth a round */
+/*
+ * Fewer pages than that are not worth a round, with its sync of the dirty
+ * bitmap.  Chosen.
+ */
 #define COLD_MIN 32
 
 /* The largest double that may be converted to uint64_t, about 1.8e19 */

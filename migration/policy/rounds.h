@@ -87,10 +87,16 @@
 
 #include "wset.h"
 
-/* Rounds in a row without a clear gain that are forgiven */
+/*
+ * Rounds in a row without a clear gain that are forgiven: one may be a burst
+ * of writes, and one more finds out.  Chosen.
+ */
 #define HYBRID_ROUNDS_PATIENCE 2
 
-/* A link that is slow for longer, and in two rounds, is slow */
+/*
+ * A link that is slow for longer, and in two rounds, is slow.  Chosen; longer
+ * than the dip of three seconds that once decided, see DIP.
+ */
 #define HYBRID_ROUNDS_DIP_US 5000000
 
 typedef enum {

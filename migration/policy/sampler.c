@@ -10,7 +10,8 @@
 
 /*
  * The planes reach back over a good part of the time that rounds have run,
- * but no more than about two seconds, if the log can be cleared so often.
+ * but no more than about two seconds (four planes), if the log can be cleared
+ * so often.  Chosen.
  */
 #define HEAT_MIN_US 20000
 #define HEAT_MAX_US 500000
@@ -56,7 +57,7 @@ bool hybrid_sampler_may_clear(const HybridSampler *s, int64_t now_us,
 void hybrid_sampler_done(HybridSampler *s, int64_t now_us,
                          const HybridLook *look)
 {
-    /* In a log that was not cleared, what is new is less of all that is there */
+    /* In a log that was not cleared what is new is less of all; chosen */
     unsigned share = look->cleared ? 4 : 16;
 
     s->look_us = look->cost_us;

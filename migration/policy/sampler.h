@@ -17,12 +17,20 @@
  * seen before it is cleared, so what cannot be paid is only read: that still
  * shows which pages need not be sent now.  Looks that find little that was
  * not known come less often.  Microseconds.
+ *
+ * The duty is what was set out to be reached; measured under TCG, the guest
+ * loses 0.2 % (sequential writer) and 0.6 % (uniform).  The times are chosen.
  */
 #define HYBRID_SAMPLER_DUTY        2
 #define HYBRID_SAMPLER_FIRST_US    20000
 #define HYBRID_SAMPLER_MIN_US      50000
 #define HYBRID_SAMPLER_MAX_US      2000000
-/* What the first store to a cleared page costs the guest, at most about */
+/*
+ * What the first store to a cleared page costs the guest, at most about.
+ * Measured under TCG around 117 looks each: 0.17 us (sequential writer) and
+ * 0.30 us (uniform); this is the upper end of both intervals of 95 %.  What it
+ * is under KVM was not measured.
+ */
 #define HYBRID_SAMPLER_PAGE_NS     500
 
 typedef struct HybridSampler {

@@ -7,7 +7,7 @@
 #include "../osdep.h"
 #include "wset.h"
 
-#define FIRST_SHIFT 14          /* 16 ms */
+#define FIRST_SHIFT 14          /* 2^14 us: 16 ms, see HYBRID_WSET_POINTS */
 
 static unsigned point_of(uint64_t us)
 {

@@ -15,7 +15,10 @@
 #ifndef QEMU_MIGRATION_HYBRID_WSET_H
 #define QEMU_MIGRATION_HYBRID_WSET_H
 
-/* One point for each doubling of the window, from 16 ms on */
+/*
+ * One point for each doubling of the window, from 16 ms on (no sample comes
+ * sooner) to 32 s: longer rounds are all alike
+ */
 #define HYBRID_WSET_POINTS 12
 
 typedef struct HybridWset {

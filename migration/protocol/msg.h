@@ -15,7 +15,10 @@
 
 #include "../osdep.h"
 
-/* The largest body that either side sends or accepts, in bytes */
+/*
+ * The largest body that either side sends or accepts, in bytes: as much as a
+ * QEMUFile's buffer holds
+ */
 #define HYBRID_MSG_MAX_BODY 32768
 
 /* A message being built, or one that was received; plain buffer */
@@ -47,7 +50,8 @@ void hybrid_msg_free(HybridMessage *m);
 /*
  * Text of a peer, for logs and QMP: valid UTF-8 without control characters,
  * which could forge lines of a log or move a terminal's cursor, and not
- * longer than HYBRID_PEER_TEXT_MAX bytes.  @n bytes at @text.
+ * longer than HYBRID_PEER_TEXT_MAX bytes (chosen: an error and its causes in
+ * a few lines).  @n bytes at @text.
  */
 #define HYBRID_PEER_TEXT_MAX 1024
 char *hybrid_peer_text(const char *text, size_t n);

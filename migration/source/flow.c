@@ -24,9 +24,12 @@
 #include "migration/hybrid/source/probe.h"
 #include "migration/hybrid/source/push.h"
 
+/* All times and amounts here are chosen. */
+
 /*
  * A socket that holds no more than this, or than what a round trip takes to
- * keep the link busy, does not delay the package
+ * keep the link busy, does not delay the package: four pages are 0.13 ms at
+ * 1 Gbit/s
  */
 #define HYBRID_FLOW_DRAINED (4 * 4096)
 #define HYBRID_FLOW_DRAIN_STEP_US 1000
@@ -42,7 +45,7 @@
 /* The number of that round trip's probe, see hybrid_src_probe_rtt() */
 #define HYBRID_PROBE_DRAINED 0xf1
 
-/* With neither socket nor peer to say anything: how much goes unlooked */
+/* With neither socket nor peer to say anything: how much goes before a look */
 #define HYBRID_FLOW_LOOK (1024 * 1024)
 
 /* Until the peer has read more: a kick ends it */

@@ -21,7 +21,8 @@
 /*
  * Round-trip probes before the settings are sent, and how long they may take
  * with the hello: the least round trip counts, and a long one is known well
- * by then
+ * by then.  The number is chosen; without the bound four probes took 160 ms of
+ * the total time on a link of 40 ms.
  */
 #define HYBRID_RTT_PROBES 4
 #define HYBRID_RTT_US     5000

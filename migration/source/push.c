@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The migration thread picks with ram.c's bitmap_mutex held; the return path
- * thread brings the faults without it.  The pusher's lock nests inside that mutex and
- * inside the source's; nothing but RCU is taken inside it.
+ * thread brings the faults without it.  The pusher's lock nests inside that
+ * mutex and inside the source's; nothing but RCU is taken inside it.
  * The policy reads the bitmaps only to pick (then no other thread changes
  * them) and to see whether a requested page was sent: that may be seen a
  * moment too early or too late and only counts.
@@ -27,8 +27,12 @@
 #include "migration/hybrid/source/kick.h"
 #include "migration/hybrid/source/push.h"
 
-/* The least time in which a destination loads the state of devices */
+/*
+ * About the least time in which a destination loads the state of devices: so
+ * long it took for the small guest of docs/qmp-reference.md (stop.load-us 2986)
+ */
 #define HYBRID_PUSH_LOAD_US   3000
+/* And at most so many pages go meanwhile, whatever the link carries; chosen */
 #define HYBRID_PUSH_EARLY_MAX 1024
 
 struct HybridPusher {

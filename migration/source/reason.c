@@ -9,7 +9,10 @@
 #include "migration/migration.h"
 #include "migration/hybrid/source/reason.h"
 
-/* How long a broken stream is listened to: what was sent is there already */
+/*
+ * How long a broken stream is listened to: what was sent is there already.
+ * Chosen: the guest may stand still meanwhile.
+ */
 #define HYBRID_REASON_PATIENCE_US 500000
 
 void hybrid_src_peer_failed(MigrationState *s, HybridSource *h,

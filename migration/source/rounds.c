@@ -23,7 +23,7 @@
 #include "migration/hybrid/source/flow.h"
 #include "migration/hybrid/source/page-bitmap.h"
 
-/* How often to look whether a device still holds the switch back */
+/* How often to look whether a device still holds the switch back; chosen */
 #define HYBRID_HELD_MS 100
 
 static void hybrid_src_begin_round(HybridSource *h, int64_t now_us)

@@ -14,7 +14,7 @@
 #include "migration/hybrid/common/tcp.h"
 #include "migration/hybrid/source/timeout.h"
 
-/* How often to see whether a destination that is waited for is heard */
+/* How often to see whether a destination that is waited for is heard; chosen */
 #define HYBRID_HEARS_STEP_US 200000
 
 uint64_t hybrid_src_patience_ms(void)

@@ -9,7 +9,10 @@
 
 #include "migration/hybrid/source/state.h"
 
-/* What a cancel leaves to ABORT to get into the socket, on a stuck link */
+/*
+ * What a cancel leaves to ABORT to get into the socket, on a stuck link.
+ * Chosen: the guest may stand still meanwhile.
+ */
 #define HYBRID_ABORT_PATIENCE_US 500000
 
 /*
