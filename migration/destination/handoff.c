@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration, destination.
+ * Hybrid live migration, destination: the guest is taken over.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *

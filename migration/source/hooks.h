@@ -24,7 +24,7 @@ typedef enum {
     HYBRID_TICK_SWITCH,     /* stop the guest: the rounds are over */
 } HybridTick;
 
-/* ---- the migration: source/start.c, negotiate.c, rounds.c, switch.c ---- */
+/* ---- the migration: source/start.c, negotiate.c, rounds.c, handoff.c ---- */
 
 /* Decide, once per migration, whether it is hybrid.  BQL held. */
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr);

@@ -28,7 +28,7 @@ bool planted(void)
     return hybrid_source()->rp_ended;
 }
 ''',
-    'source/switch.c': '''
+    'source/handoff.c': '''
 void planted(void);
 void planted(void)
 {

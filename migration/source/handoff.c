@@ -1,5 +1,5 @@
 /*
- * Hybrid live migration, source: the switch (phases 3 and 4).
+ * Hybrid live migration, source: the guest is given away (phases 3 and 4).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
