@@ -170,7 +170,8 @@ def snapshot_disk(world):
     qmp('blockdev-create', {'job-id': 'new', 'options': {
         'driver': 'qcow2', 'file': 'new', 'size': 1 << 24}})
     world.pair.log.wait(lambda: world.pair.log.find(
-        'src', 'JOB_STATUS_CHANGE', id='new', status='concluded'), 20)
+        'src', 'JOB_STATUS_CHANGE', id='new', status='concluded'), 20,
+        'the image is made')
     qmp('job-dismiss', {'id': 'new'})
     qmp('blockdev-del', {'node-name': 'new'})
     for guest in world.pair.guests:

@@ -6,14 +6,14 @@ import glob
 import os
 import subprocess
 import tempfile
-import time
 
 from hybridmig import paths, record
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError, QmpLost
+from hybridmig.waiting import until
 
 import points
-from world import PAUSED, Broken, Resources, need
+from world import PAUSED, Resources, need
 
 LEDGER = '/dev/shm/qemu-hybrid'
 #: What stays open after a migration: the log of QEMU's own clients, caches.
@@ -71,8 +71,7 @@ def _stayed(world, fault):
     """The guest runs at the source, right, and can be migrated again."""
     pair = world.pair
     need(not _granted(world), 'the guest was given away and runs here')
-    need(pair.log.wait(lambda: world.runs('src'), 10),
-         f'the source does not run the guest: {world}')
+    pair.log.wait(lambda: world.runs('src'), 10, 'the source runs the guest')
     need(not world.runs('dst'), 'both sides run the guest')
     _error_said(world, fault)
     if world.alive('dst'):
@@ -92,11 +91,11 @@ def _stayed(world, fault):
 
 def _moved(world):
     pair = world.pair
-    need(pair.log.wait(lambda: world.runs('dst'), 20),
-         f'the destination does not run the guest: {world}')
+    pair.log.wait(lambda: world.runs('dst'), 20,
+                  'the destination runs the guest')
     need(not world.runs('src'), 'both sides run the guest')
-    need(pair.log.wait(lambda: world.status('dst') == 'completed', 20),
-         f'the destination does not complete: {world}')
+    pair.log.wait(lambda: world.status('dst') == 'completed', 20,
+                  'the destination completes')
     _audit(world, 'dst')
     _nothing_left(world, 'dst')
 
@@ -165,14 +164,11 @@ def _error_said(world, fault):
 
 def _quits(guest):
     """quit ends it, within some seconds, whatever it waits for."""
-    end = time.monotonic() + 10
     try:
         guest.monitor.command('quit', timeout=8)
     except (QmpError, QmpLost):
         pass
-    while guest.is_alive() and time.monotonic() < end:
-        time.sleep(0.05)
-    need(not guest.is_alive(), f'quit does not end {guest.side}')
+    until(lambda: not guest.is_alive(), 10, f'quit ends {guest.side}')
     code = guest.machine.exitcode()
     need(code is None or code >= 0 or guest._killed,
          f'{guest.side} died of signal {-(code or 0)}')
@@ -182,8 +178,8 @@ def _nothing_left(world, side):
     """No descriptor, thread, userfaultfd or claim more than before."""
     before = world.before.get(side)
     guest = world.pair.side(side)
-    end = time.monotonic() + 5
-    while True:
+
+    def held():
         now = Resources(guest)
         left = []
         if before and now.pid == before.pid and \
@@ -196,11 +192,8 @@ def _nothing_left(world, side):
         claims = glob.glob(f'{LEDGER}/**/claim-*{now.pid}*', recursive=True)
         if claims:
             left.append(f'claims {claims}')
-        if not left:
-            return
-        if time.monotonic() > end:
-            raise Broken(f'{side} has kept {", ".join(left)}')
-        time.sleep(0.1)
+        return ', '.join(left)
+    until(lambda: not held(), 5, f'{side} keeps nothing', held, every=0.1)
 
 
 def replays(world):

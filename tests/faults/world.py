@@ -108,8 +108,8 @@ class World:
             self._until_recovery()
 
     def _until_recovery(self):
-        need(self.pair.log.wait(lambda: self.pair.link.cut_mode, PATIENCE_S),
-             'no paging to be cut')
+        self.pair.log.wait(lambda: self.pair.link.cut_mode, PATIENCE_S,
+                           'paging, to be cut')
         self.pause_both()
         if self.point.name in ('src-paused', 'dst-paused'):
             return              # the point is held in this very pause
@@ -215,8 +215,8 @@ class World:
 
     def wait_paused(self):
         for side in ('src', 'dst'):
-            need(self.pair.log.wait(lambda s=side: self.status(s) == PAUSED,
-                                    20), f'{side} does not pause: {self}')
+            self.pair.log.wait(lambda s=side: self.status(s) == PAUSED, 20,
+                               f'{side} {PAUSED}')
 
     def recover(self):
         """Both live and are paused; as often as it takes."""
@@ -229,8 +229,7 @@ class World:
                 return any(e.name == 'MIGRATION' and e.side == 'src' and
                            e.data['status'] in ENDS + (PAUSED,)
                            for e in self.pair.log.events[after:])
-            need(self.pair.log.wait(over, PATIENCE_S),
-                 f'the recovery does not end: {self}')
+            self.pair.log.wait(over, PATIENCE_S, 'the recovery ends')
             if self.status('src') == 'completed':
                 return
             self.pause_both()

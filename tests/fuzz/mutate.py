@@ -34,6 +34,7 @@ from hybridmig.console import Console, GuestError
 from hybridmig.guest import Guest, GuestConfig
 from hybridmig.monitor import EventLog, QmpError, QmpLost
 from hybridmig.runs import Run
+from hybridmig.waiting import until
 from mutations import Mutation
 from wire import Wire
 
@@ -117,11 +118,8 @@ class Fate:
             return
         with contextlib.suppress(QmpLost, QmpError):
             self.guest.monitor.command('quit', oob=True, timeout=10)
-        end = time.monotonic() + 10
-        while self.alive():
-            demand(time.monotonic() < end,
-                   f'{self.guest.side} does not end by quit')
-            time.sleep(0.02)
+        demand(until(lambda: not self.alive(), 10),
+               f'{self.guest.side} does not end by quit')
 
 
 class World:
@@ -206,12 +204,12 @@ class Attempt:
         return self.src.status() in (*ENDS, 'postcopy-paused')
 
     def _wait(self, seconds):
-        end = time.monotonic() + seconds
-        while not self._settled():
-            if not self.src.alive() or time.monotonic() > end:
-                return
+        def over():
+            if self._settled() or not self.src.alive():
+                return True
             self._run_states()
-            time.sleep(0.02)
+            return False
+        until(over, seconds)
 
     def _operate(self):
         """Until it has ended, or is paused."""
@@ -274,10 +272,7 @@ class Attempt:
             time.sleep(0.02)
 
     def _dst_gone(self):
-        end = time.monotonic() + 3
-        while self.dst.alive() and time.monotonic() < end:
-            time.sleep(0.05)
-        return not self.dst.alive()
+        return until(lambda: not self.dst.alive(), 3)
 
     def _judge(self):
         here, there = self._run_states()
@@ -300,9 +295,7 @@ class Attempt:
         if status == 'completed':
             demand(not here, 'completed, and the guest runs at the source')
             if self.m.back:
-                end = time.monotonic() + 5
-                while not self.dst.runs() and time.monotonic() < end:
-                    time.sleep(0.02)
+                until(self.dst.runs, 5)
                 self._audit(self.dst, 'at the destination')
             self.note += 'completed' + ('' if there else
                                         ', not running there')

@@ -65,7 +65,7 @@ def _in_paging(logs, preempt, silence, text, go_on=None, parameters=None):
     """silence(pair, channels) in phase 5: paused, by itself, and whole."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, preempt, parameters or SLOW_PUSH)
-        check(migration.wait_phase('paging', PATIENCE), 'no paging')
+        migration.wait_phase('paging', PATIENCE)
         begin = time.monotonic()    # at once: the guest fetches what is left
         silence(pair, channels)
         if go_on:
@@ -131,7 +131,7 @@ def _keeps_guest(logs, silence, text, parameters, phase, preempt=False,
         if own:
             pair.dst.set_parameters({NAME: TIMEOUT})
         migration, channels = _start(pair, preempt, parameters, **lost)
-        check(migration.wait_phase(phase, PATIENCE), f'no {phase}')
+        migration.wait_phase(phase, PATIENCE)
         if silence:
             silence(pair, channels)
         equal(migration.wait_end(PATIENCE), 'failed', 'ended as')
@@ -162,7 +162,7 @@ def rounds_source_stopped(logs):
     """The destination is of no use any more; the guest runs on."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, False, SLOW_ROUNDS)
-        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        migration.wait_phase('rounds', PATIENCE)
         _signal('src', signal.SIGSTOP)(pair, channels)
         check(exits(pair.dst, PATIENCE), 'the destination does not end')
         _signal('src', signal.SIGCONT)(pair, channels)
@@ -189,7 +189,7 @@ def handoff_silent(logs):
         migration, channels = _start(pair, True, {
             'hybrid-handoff-timeout': 60000, 'max-bandwidth': 60 << 20})
         _no_loaded(channels)
-        check(migration.wait_phase('state-transfer', PATIENCE), 'no stop')
+        migration.wait_phase('state-transfer', PATIENCE)
         equal(migration.wait_end(PATIENCE), 'failed', 'ended as')
         _named(migration, 'Nothing was heard from the destination')
         audit(pair, 'src')
@@ -199,8 +199,7 @@ def _recovery(logs, preempt, **lost):
     """The connections of a recovery are silent: paused again, recovered."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, preempt, SLOW_PUSH)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration)
         through(pair, migration, 'migrate-recover', **lost)
@@ -221,8 +220,7 @@ def connect_silent(logs):
         equal(pair.src.status(), 'running', 'the guest')
         migration = Migration(pair, transport='unix')
         channels = through(pair, migration)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration)
         pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
@@ -271,8 +269,7 @@ def set_while_paging(logs):
     """The operator sets it when something is wrong already."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True, SLOW_PUSH, timeout=0)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         equal(migration.hybrid().get('peer-timeout'), 0, 'in effect')
         _stall_all(pair, channels)
         time.sleep(3)
@@ -293,16 +290,14 @@ def _quiet(logs, preempt, transport='unix', **more):
         migration.at_both({'postcopy-preempt': preempt,
                            'pause-before-switchover': True})
         migration.start()
-        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        migration.wait_phase('rounds', PATIENCE)
         equal(migration.hybrid()['peer-timeout'], 1000, 'at the source')
         equal(migration.hybrid('dst')['peer-timeout'], 1000, 'there')
         pair.src.qmp('migrate-start-postcopy')
-        check(migration.wait_status('src', 'pre-switchover',
-                                    timeout=PATIENCE), 'no pre-switchover')
+        migration.wait_status('src', 'pre-switchover', timeout=PATIENCE)
         time.sleep(4)
         pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         time.sleep(4)
         pair.src.set_parameters({'hybrid-push-policy': 'bubble',
                                  'max-postcopy-bandwidth': 0})
@@ -331,14 +326,13 @@ def busy_main_loops(logs):
         migration, _ = _start(pair, True, {**SLOW_ROUNDS, **ON_DEMAND,
                                            'hybrid-max-rounds': 50},
                               timeout=1000)
-        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        migration.wait_phase('rounds', PATIENCE)
         main_threads = [guest.machine.get_pid()
                         for guest in (pair.src, pair.dst)]
         with held(*main_threads):
             time.sleep(4)
         pair.src.qmp('migrate-start-postcopy')
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         time.sleep(1)
         with held(*main_threads):
             time.sleep(4)
@@ -355,8 +349,7 @@ def tls_destination_stopped(logs):
             NAME: TIMEOUT, **SLOW_PUSH})
         migration.at_both({'postcopy-preempt': True})
         migration.start()
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         _signal('dst', signal.SIGSTOP)(pair, None)
         _wait_paused(migration, sides=('src',))
         _named(migration, 'Nothing was heard from the destination')
@@ -374,8 +367,7 @@ def _link_cut(logs, mode):
         migration = Migration(pair, parameters={NAME: TIMEOUT, **SLOW_PUSH})
         migration.at_both({'postcopy-preempt': True})
         migration.start()
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         pair.link.cut(mode)
         _wait_paused(migration)
         # What is in flight on either connection decides which is noticed
@@ -440,8 +432,7 @@ def own_at_destination(logs):
     with booted(logs, rate='unlimited') as pair:
         pair.dst.set_parameters({NAME: TIMEOUT})
         migration, channels = _start(pair, False, ON_DEMAND, timeout=0)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         equal(migration.hybrid()['peer-timeout'], 0, 'at the source')
         time.sleep(5)
         equal(migration.info()['status'], 'postcopy-active', 'source')

@@ -65,7 +65,8 @@ def _recovers(pair, migration):
         _resume(pair, migration)
         pair.log.wait(lambda before=paused: (
             migration.times('src', 'postcopy-paused') > before or
-            migration.status_seen('src', 'completed')), PATIENCE)
+            migration.status_seen('src', 'completed')), PATIENCE,
+            'the recovery ends')
         if migration.status_seen('src', 'completed'):
             break
         wait_until(lambda: migration.last_status('dst') == 'postcopy-paused',

@@ -70,7 +70,7 @@ def _begin(pair):
         data += more
     ours.close()
     pair.log.wait(lambda: pair.log.find('src', 'MIGRATION', status='failed'),
-                  20)
+                  20, 'src failed')
     return data[:data.index(b'\x08\0\x01\0\0')]
 
 

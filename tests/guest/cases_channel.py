@@ -6,9 +6,9 @@ each case lets the source send as little as it can besides.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import socket
-import time
 
-from common import HOT, IDLE, audit, booted, check, equal, pages_add_up
+from common import HOT, IDLE, audit, booted, check, equal, pages_add_up, \
+    wait_until
 from hybridmig.migrate import Migration
 
 PREEMPT = {'postcopy-preempt': True}
@@ -18,12 +18,11 @@ XHCI = ('-device', 'qemu-xhci', '-device', 'usb-kbd', '-device', 'usb-tablet')
 
 def _served(migration, pages, timeout=60):
     """Wait until that many pages were requested and sent, and none else."""
-    deadline = time.monotonic() + timeout
-    while (found := migration.hybrid()['pages'])['on-demand'] < pages:
-        check(time.monotonic() < deadline,
-              f'only {found["on-demand"]} pages on demand')
-        time.sleep(0.02)
-    equal(found['pushed'], 0, 'pages pushed')
+    def found():
+        return migration.hybrid()['pages']
+    wait_until(lambda: found()['on-demand'] >= pages,
+               f'{pages} pages on demand', timeout)
+    equal(found()['pushed'], 0, 'pages pushed')
 
 
 def _ends(pair, migration, action):
@@ -43,7 +42,7 @@ def _on_demand(logs, transport, caps=None):
         migration.at_both(caps)
         migration.start()
         pair.src.qmp('migrate-start-postcopy')
-        check(migration.wait_phase('paging'), 'no handoff')
+        migration.wait_phase('paging')
         _served(migration, 300)
         pair.src.set_parameters({'hybrid-push-policy': 'bubble'})
         _ends(pair, migration, 'handoff')
@@ -98,7 +97,7 @@ def socketpair_on_demand(logs):
         pair.dst.qmp('migrate-incoming', {'uri': 'fd:pair'})
         pair.src.qmp('migrate', {'uri': 'fd:pair'})
         pair.src.qmp('migrate-start-postcopy')
-        check(migration.wait_phase('paging'), 'no handoff')
+        migration.wait_phase('paging')
         _served(migration, 300)
         pair.src.set_parameters({'hybrid-push-policy': 'bubble'})
         _ends(pair, migration, 'handoff')

@@ -183,12 +183,10 @@ def _ends_well(pair, names, moment):
     """However it ended: one owner, that can be made to run."""
     what = f'{moment}, {names}'
     end = pair.wait_end()
-    check(end, f'{what}: {pair.src.qmp("query-migrate")["status"]}')
     owner, other = (pair.dst, pair.src) if end == 'completed' else \
         (pair.src, pair.dst)
     if end == 'completed':
-        equal(other.wait_status('postmigrate', 'prelaunch'),
-              other.status(), what)
+        other.wait_status('postmigrate', 'prelaunch')
     status = owner.wait_status('running', 'paused')
     if not STANDS_STILL & set(names) and status != 'running':
         raise AssertionError(f'{what}: {owner.side} is {status}, {end}')
@@ -245,7 +243,7 @@ def _in_paging(side):
             pair.migrate(handoff=True, hybrid_push_policy='on-demand')
             check(pair.wait('postcopy-active'), 'no postcopy')
             _send(pair, getattr(pair, side), names)
-            check(not pair.wait(*ENDS, timeout=0), 'it was over too soon')
+            check(not pair.had(*ENDS), 'it was over too soon')
             pair.src.qmp('migrate-set-parameters',
                          {'hybrid-push-policy': 'bubble'})
         return act

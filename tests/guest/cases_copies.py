@@ -68,7 +68,7 @@ def _given_away(logs, parameters, during):
         migration = Migration(pair, parameters=parameters)
         migration.start()
         if during:
-            check(migration.wait_phase('paging'), 'no paging')
+            migration.wait_phase('paging')
             _starts_nothing(pair, 'not finalized')
             migration.pause()
             for side in ('src', 'dst'):
@@ -105,8 +105,7 @@ def copy_if_it_never_ran(logs):
     with booted(logs, 'idle', dst_extra=['-S'], **SMALL) as pair:
         migration = Migration(pair)
         migration.start()
-        check(migration.wait_status('src', 'completed', timeout=60),
-              'not completed')
+        migration.wait_status('src', 'completed', timeout=60)
         equal(pair.dst.status(), 'paused', 'the destination is')
         pair.dst.kill()
         pair.src.qmp('cont')

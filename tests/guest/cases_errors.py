@@ -3,13 +3,13 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
-import time
 
 from cases_fail import freeze
 from common import HOT, IDLE, audit, booted, check, equal, exits
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
+from hybridmig.waiting import until
 
 #: What the destination has in the place of the source's card
 OTHER_DEVICE = {'dst_extra': ['-device', 'virtio-balloon-pci,addr=9'],
@@ -35,10 +35,7 @@ def _descriptors(guest):
 
 def _settles(read, wanted, what):
     """Threads of a pool come and go by themselves."""
-    end = time.monotonic() + 20
-    while read() > wanted and time.monotonic() < end:
-        time.sleep(0.1)
-    check(read() <= wanted, f'{what}: {read()}, before {wanted}')
+    until(lambda: read() <= wanted, 20, f'{what}, before {wanted}', read)
 
 
 def _lives_on(logs, fail, workload=HOT, preempt=False, **settings):
@@ -54,8 +51,7 @@ def _lives_on(logs, fail, workload=HOT, preempt=False, **settings):
         threads = _threads(pair.dst)
         descriptors = len(_descriptors(pair.dst))
         fail(pair, migration)
-        check(migration.wait_status('dst', 'failed'),
-              'the destination does not fail')
+        migration.wait_status('dst', 'failed')
         check(migration.info('dst').get('error-desc'), 'and does not say why')
         equal(pair.dst.status(), 'inmigrate', 'run state')
         _settles(lambda: _threads(pair.dst), threads, 'threads')
@@ -172,7 +168,7 @@ def refused_while_it_comes_in(logs):
     with booted(logs) as pair:
         migration = Migration(pair, parameters={'max-bandwidth': 4000000})
         migration.start()
-        check(migration.wait_status('dst', 'active'), 'nothing comes in')
+        migration.wait_status('dst', 'active')
         for name, arguments in (
                 ('migrate-set-capabilities', {'capabilities': [
                     {'capability': 'postcopy-ram', 'state': False}]}),

@@ -13,6 +13,7 @@ from channels import MAIN, PREEMPT, TO_DST, TO_SRC, full_queue, through
 from common import audit, booted, check, equal, exits
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
+from hybridmig.waiting import until
 
 #: Phase 5 takes some ten seconds, if nobody touches a missing page.
 SLOW_PUSH = {'hybrid-max-rounds': 1, 'max-postcopy-bandwidth': 8 << 20}
@@ -64,8 +65,7 @@ def _recover(pair, migration):
                              'max-postcopy-bandwidth': 0})
     through(pair, migration, 'migrate-recover')
     equal(migration.wait_end(), 'completed', 'ended as')
-    check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
-          'the destination does not end')
+    migration.wait_status('dst', 'completed', timeout=PATIENCE)
     audit(pair, 'dst')
 
 
@@ -73,8 +73,7 @@ def _in_paging(logs, preempt, break_, by_itself=True, **settings):
     """break_(channels) in phase 5; paused at both ends; recovered; right."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, preempt, **settings)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         break_(channels)
         if by_itself:
             _wait_paused(migration, 1)
@@ -110,8 +109,7 @@ def preempt_dies_upstream(logs):
     """Plain postcopy: no second copy."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True, hybrid=False)
-        check(migration.wait_status('src', 'active', timeout=PATIENCE),
-              'not active')
+        migration.wait_status('src', 'active', timeout=PATIENCE)
         pair.src.qmp('migrate-start-postcopy')
         check(pair.log.wait(lambda: migration.event('dst', 'RESUME'),
                             PATIENCE), 'no paging')
@@ -139,11 +137,9 @@ def preempt_silent_at_the_end(logs):
         check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
               'no channel for preemption')
         channels.connections[PREEMPT].stall()
-        check(migration.wait_phase('paging', timeout=PATIENCE), 'no paging')
-        end = time.monotonic() + PATIENCE
-        while migration.hybrid()['push']['remaining-pages'] and \
-                time.monotonic() < end:
-            time.sleep(0.1)
+        migration.wait_phase('paging', timeout=PATIENCE)
+        until(lambda: not migration.hybrid()['push']['remaining-pages'],
+              PATIENCE, 'nothing is left')
         time.sleep(1)           # for the end of the stream to get there
         equal(migration.info()['status'], 'postcopy-active', 'source')
         _pause(migration, 1)
@@ -154,8 +150,7 @@ def preempt_silent_at_the_end(logs):
 def _recovery_without_preempt(logs, close_lost):
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration, 1)
         channels = through(pair, migration, 'migrate-recover',
@@ -182,14 +177,12 @@ def recovery_silent(logs):
     """Both sides are in the middle of a recovery, and nothing comes."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, True)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration, 1)
         through(pair, migration, 'migrate-recover', stalled=True)
         for side in ('src', 'dst'):
-            check(migration.wait_status(side, 'postcopy-recover',
-                                        timeout=PATIENCE), 'no recovery')
+            migration.wait_status(side, 'postcopy-recover', timeout=PATIENCE)
         _pause(migration, 2)
         _recover(pair, migration)
 
@@ -198,8 +191,7 @@ def _paused_destination(logs, end):
     """The guest there waits for pages; end(guest) has to end that QEMU."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, False)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration, 1)
         time.sleep(1)           # for the guest to touch a missing page
@@ -238,7 +230,7 @@ def _pause_keeps_guest(logs, arrange, loaded=False, **parameters):
         check('paused by the user' in migration.info()['error-desc'],
               f'error: {migration.info()["error-desc"]}')
         if loaded and migration.wait_status('dst', 'postcopy-paused',
-                                            timeout=2):
+                                            timeout=2, or_none=True):
             equal(pair.dst.status(), 'inmigrate', 'the destination')
             pair.dst.monitor.command('quit', oob=True)
         check(exits(pair.dst, PATIENCE), 'the destination does not end')
@@ -247,7 +239,7 @@ def _pause_keeps_guest(logs, arrange, loaded=False, **parameters):
 
 def pause_in_rounds(logs):
     def arrange(_pair, migration, _channels):
-        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        migration.wait_phase('rounds', PATIENCE)
     _pause_keeps_guest(logs, arrange, **{'max-bandwidth': 8 << 20,
                                          'hybrid-max-rounds': 5})
 
@@ -264,7 +256,7 @@ def pause_in_handoff(logs):
         _no_loaded(channels)
         check(pair.log.wait(lambda: channels.accepted > PREEMPT, PATIENCE),
               'no channel for preemption')
-        check(migration.wait_phase('state-transfer', PATIENCE), 'no stop')
+        migration.wait_phase('state-transfer', PATIENCE)
     _pause_keeps_guest(logs, arrange, loaded=True,
                        **{'hybrid-handoff-timeout': 60000,
                           'max-bandwidth': 60 << 20})
@@ -274,7 +266,7 @@ def return_path_dies_in_rounds(logs):
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, False, **{
             'max-bandwidth': 8 << 20, 'hybrid-max-rounds': 50})
-        check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+        migration.wait_phase('rounds', PATIENCE)
         channels.connections[MAIN].half_close(TO_SRC)
         equal(migration.wait_end(5), 'failed', 'ended as')
         audit(pair, 'src')
@@ -284,14 +276,13 @@ def recovery_not_connected(logs):
     """migrate-pause ends an attempt to connect, also with TLS' handshake."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, False)
-        check(migration.wait_status('src', 'postcopy-active',
-                                    timeout=PATIENCE), 'no paging')
+        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration, 1)
         with full_queue(pair.run) as (_, path):
             pair.src.qmp('migrate', {'uri': f'unix:{path}', 'resume': True})
-            check(migration.wait_status('src', 'postcopy-recover-setup',
-                                        timeout=PATIENCE), 'no attempt')
+            migration.wait_status('src', 'postcopy-recover-setup',
+                                  timeout=PATIENCE)
             pair.src.monitor.command('migrate-pause', oob=True)
             _wait_paused(migration, 2, timeout=10, sides=('src',))
         _recover(pair, migration)

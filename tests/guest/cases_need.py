@@ -247,10 +247,10 @@ def huge_pool_shared(logs):
                                     'pause-before-switchover': True},
                               parameters={'max-bandwidth': 1 << 16})
             first.start()
-            check(first.wait_phase('rounds'), 'the first was not taken')
+            first.wait_phase('rounds')
             _memory_refused(end(two), 'huge pages of 2048 KiB')
             one.src.set_parameters({'max-bandwidth': 1 << 30})
-            check(first.wait_status('src', 'pre-switchover'), 'no switchover')
+            first.wait_status('src', 'pre-switchover')
             one.src.qmp('migrate-continue', {'state': 'pre-switchover'})
             equal(first.wait_end(), 'completed', 'the first')
 
@@ -315,7 +315,7 @@ def check_is_quick(logs):
         migration = Migration(pair, parameters={
             'max-bandwidth': 1 << 16, 'hybrid-memory-overcommit': 1000})
         migration.start()
-        check(migration.wait_phase('rounds'), 'it was not taken')
+        migration.wait_phase('rounds')
         migration.cancel()
         equal(migration.wait_end(), 'cancelled', 'ended as')
         took = _when(pair.dst, 'READY') - _when(pair.dst, 'SETTINGS')

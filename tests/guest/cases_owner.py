@@ -13,6 +13,7 @@ from disks import Disk
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError, QmpLost
 from hybridmig.runs import command
+from hybridmig.waiting import until
 from proxy import Proxy
 
 
@@ -25,10 +26,8 @@ def _refused(guest, command, arguments=None):
 
 
 def _has_status(guest, wanted, timeout=20):
-    end = time.monotonic() + timeout
-    while guest.status() != wanted and time.monotonic() < end:
-        time.sleep(0.05)
-    equal(guest.status(), wanted, f'{guest.side} is')
+    until(lambda: guest.status() == wanted, timeout,
+          f'{guest.side} {wanted}', guest.status)
 
 
 def through_proxy(pair, migration, on_message):
@@ -133,8 +132,7 @@ def _taken_at_destination(logs, workload, hybrid=True):
         migration.src_caps['hybrid'] = hybrid
         stack.enter_context(disk.taken())
         migration.start()
-        check(migration.wait_status('src', 'completed', timeout=60),
-              f'ended as {migration.info()["status"]}')
+        migration.wait_status('src', 'completed', timeout=60)
         _has_status(pair.dst, 'paused')
         check('write" lock' in _refused(pair.dst, 'cont'), 'cont')
         equal(pair.running_sides(), [], 'the guest runs at')

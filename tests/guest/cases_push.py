@@ -2,11 +2,11 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
-import time
 
 from common import HOT, audit, booted, check, equal, pages_add_up
 from hybridmig.migrate import Migration
 from hybridmig.record import trace_lines
+from hybridmig.waiting import until
 
 #: The rounds are cut: much is left that the guest does not touch soon.
 CUT = {'hybrid-max-precopy-bytes': 20 << 20}
@@ -134,14 +134,13 @@ def _on_demand(logs, then, caps=None):
     """Nothing but requested pages, until another policy is set."""
     with booted(logs) as pair:
         migration = _start(pair, 'on-demand', caps)
-        check(migration.wait_phase('paging'), 'no handoff')
-        served = 0
-        deadline = time.monotonic() + 30
-        while served < 200:
-            check(time.monotonic() < deadline, f'only {served} pages served')
+        migration.wait_phase('paging')
+
+        def served():
             pages = migration.hybrid()['pages']
-            served = pages['on-demand']
             equal(pages['pushed'], 0, 'pages pushed')
+            return pages['on-demand']
+        until(lambda: served() >= 200, 30, '200 pages served', served)
         check(migration.hybrid()['push']['remaining-pages'], 'nothing is left')
         equal(migration.info()['status'], 'postcopy-active', 'status')
         pair.src.set_parameters({'hybrid-push-policy': then})
@@ -161,7 +160,7 @@ def push_changes(logs):
     """Any policy after any other, while the guest runs on."""
     with booted(logs, rate='100mbit') as pair:
         migration = _start(pair, 'bubble')
-        check(migration.wait_phase('paging'), 'no handoff')
+        migration.wait_phase('paging')
         for policy in ('linear', 'on-demand', 'bubble', 'on-demand',
                        'linear', 'bubble'):
             pair.src.set_parameters({'hybrid-push-policy': policy})
@@ -173,12 +172,10 @@ def push_on_demand_lost(logs):
     """With nothing to send, a broken connection is noticed all the same."""
     with booted(logs) as pair:
         migration = _start(pair, 'on-demand')
-        check(migration.wait_phase('paging'), 'no handoff')
+        migration.wait_phase('paging')
         pair.link.cut('reset')
-        check(migration.wait_status('src', 'postcopy-paused', timeout=30),
-              'the source does not pause')
-        check(migration.wait_status('dst', 'postcopy-paused', timeout=30),
-              'the destination does not pause')
+        migration.wait_status('src', 'postcopy-paused', timeout=30)
+        migration.wait_status('dst', 'postcopy-paused', timeout=30)
         pair.link.heal()
         pair.src.set_parameters({'hybrid-push-policy': 'bubble'})
         migration.recover()

@@ -58,9 +58,9 @@ def _ends(pair, migration):
         through(pair, migration, 'migrate-recover')
         pair.log.wait(lambda seen=before: (
             migration.status_seen('src', 'completed') or
-            migration.times('src', 'postcopy-paused') > seen), PATIENCE)
-    check(migration.wait_status('dst', 'completed', timeout=PATIENCE),
-          'the destination does not end')
+            migration.times('src', 'postcopy-paused') > seen), PATIENCE,
+            'the recovery ends')
+    migration.wait_status('dst', 'completed', timeout=PATIENCE)
     return audit(pair, 'dst')
 
 
@@ -79,21 +79,20 @@ def _begin(pair, transport, which):
 
 
 def _paging(pair, migration):
-    check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    migration.wait_phase('rounds', PATIENCE)
     pair.src.qmp('migrate-start-postcopy')
-    check(migration.wait_status('src', 'postcopy-active', timeout=PATIENCE),
-          'no paging')
+    migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
 
 
 def _in_rounds(_pair, migration, break_, how):
-    check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    migration.wait_phase('rounds', PATIENCE)
     break_(how)
 
 
 def _at_stop(pair, migration, break_, how):
     """As soon as the guest stands still; for the second one, when it is."""
     migration.when(lambda: break_(how), 'src', 'STOP')
-    check(migration.wait_phase('rounds', PATIENCE), 'no rounds')
+    migration.wait_phase('rounds', PATIENCE)
     pair.src.qmp('migrate-start-postcopy')
 
 
@@ -106,10 +105,8 @@ def _in_paging(pair, migration, break_, how):
 def _at_the_end(pair, migration, break_, how):
     """Little is left, and then it is pushed at once."""
     _paging(pair, migration)
-    deadline = time.monotonic() + PATIENCE
-    while migration.hybrid()['push']['remaining-pages'] > 1000 and \
-            time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: migration.hybrid()['push']['remaining-pages'] <= 1000,
+               'little is left', PATIENCE)
     pair.src.set_parameters({'max-postcopy-bandwidth': 0})
     break_(how)
 
@@ -136,16 +133,15 @@ def _recovery_case(logs, which, how, transport):
         _paging(pair, migration)
         channels.close()
         for side in ('src', 'dst'):
-            check(migration.wait_status(side, 'postcopy-paused',
-                                        timeout=PATIENCE), f'{side}: no pause')
+            migration.wait_status(side, 'postcopy-paused', timeout=PATIENCE)
         channels = through(pair, migration, 'migrate-recover')
         if which == PREEMPT:
             check(pair.log.wait(lambda: channels.accepted > PREEMPT,
                                 PATIENCE), 'no channel for preemption')
         else:
             for side in ('src', 'dst'):
-                check(migration.wait_status(side, 'postcopy-recover',
-                                            timeout=PATIENCE), 'no recovery')
+                migration.wait_status(side, 'postcopy-recover',
+                                      timeout=PATIENCE)
             wait_until(lambda: channels.accepted > which, 'no channel')
         HOW[how](channels.connections[which])
         # Nothing comes back by the second one: nobody needs to notice.

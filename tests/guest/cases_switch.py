@@ -49,8 +49,7 @@ def refused_at_destination(logs):
         check(paging.wait(60), 'not refused during paging')
         migration.pause()
         for side in ('src', 'dst'):
-            check(migration.wait_status(side, 'postcopy-paused', timeout=20),
-                  f'{side} does not pause')
+            migration.wait_status(side, 'postcopy-paused', timeout=20)
         pair.link.heal()
         migration.recover()
         equal(migration.wait_end(), 'completed', 'ended as')
@@ -99,7 +98,7 @@ def link_dies_completing(logs):
             pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
         migration.when(act, 'src', 'MIGRATION', status='pre-switchover')
         migration.start()
-        check(migration.wait_status('src', 'device'), 'no device state')
+        migration.wait_status('src', 'device')
         equal(pair.src.monitor.command('query-migrate', timeout=5)['status'],
               'device', 'status')
         equal(migration.wait_end(20), 'failed', 'ended as')
@@ -120,8 +119,7 @@ def link_dies_behind_running(logs):
             if name == 'STATS':
                 proxy.stall()
         proxy = _through_proxy(pair, migration, lose)
-        check(migration.wait_status('src', 'postcopy-paused', timeout=60),
-              f'the source hangs: {migration.info()["status"]}')
+        migration.wait_status('src', 'postcopy-paused', timeout=60)
         _refused(migration.cancel)
         equal(pair.running_sides(), ['dst'], 'the guest runs at')
         audit(pair, 'dst')
@@ -178,7 +176,7 @@ def paused_with_bitmaps(logs):
         pair.src.qmp('stop')
         migration.start()
         end = migration.wait_status('src', 'completed', 'failed', timeout=30)
-        equal(end and end.data['status'], 'completed', 'ended as')
+        equal(end.data['status'], 'completed', 'ended as')
         equal(migration.hybrid()['action'], 'complete', 'action')
         equal(pair.dst.status(), 'paused', 'destination')
         nodes = pair.dst.qmp('query-named-block-nodes')
@@ -199,10 +197,7 @@ def held_back(logs):
 
         def decided():
             return 'action' in migration.hybrid()
-        end = time.monotonic() + 60
-        while not decided() and time.monotonic() < end:
-            time.sleep(0.1)
-        check(decided(), 'no decision')
+        wait_until(decided, 'a decision', 60)
         seen = len(migration.hybrid()['rounds'])
         time.sleep(2)
         h = migration.hybrid()
@@ -239,7 +234,7 @@ def limit_raised(logs):
             'downtime-limit': 1, 'hybrid-min-gain': 0, 'hybrid-max-resend': 0,
             'hybrid-max-rounds': 1000, 'hybrid-hot-threshold': 0})
         migration.start()
-        check(migration.wait_phase('rounds'), 'no rounds')
+        migration.wait_phase('rounds')
         wait_until(lambda: len(migration.hybrid()['rounds']) > 1,
                    'a second round', 120)
         pair.src.set_parameters({'downtime-limit': 60000})

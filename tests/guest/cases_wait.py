@@ -5,7 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import time
 
 from cases_memory import HUGE, MEM, huge_pages
-from common import HOT, PATCHED, audit, booted, check, equal, pages_add_up
+from common import HOT, PATCHED, audit, booted, equal, pages_add_up
 from hybridmig.migrate import Migration
 
 
@@ -13,10 +13,8 @@ def _goes_on(pair, seconds=30):
     """The guest works, also when it has come to all its pages."""
     time.sleep(3)
     before = len(pair.console.ticks)
-    deadline = time.monotonic() + seconds
-    while len(pair.console.ticks) < before + 20:
-        check(time.monotonic() < deadline, 'the guest hangs')
-        time.sleep(0.05)
+    pair.console.wait(lambda: len(pair.console.ticks) >= before + 20, seconds,
+                      '20 ticks more')
 
 
 def _huge_pages(logs, caps, parameters, build=PATCHED):
@@ -33,7 +31,7 @@ def _huge_pages(logs, caps, parameters, build=PATCHED):
         migration.at_both(caps)
         migration.start()
         pair.src.qmp('migrate-start-postcopy')
-        check(migration.wait_phase('paging'), 'no handoff')
+        migration.wait_phase('paging')
         for _ in range(2):
             time.sleep(0.2)     # it is within a huge page now
             pair.src.set_parameters({'hybrid-push-policy': 'on-demand'})

@@ -5,7 +5,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import contextlib
 import os
 import signal
-import time
 
 import replay
 from checks import Skip, check, equal   # noqa: F401 the cases ask for them here
@@ -13,6 +12,7 @@ from hybridmig import measure, paths
 from hybridmig.guest import GuestConfig
 from hybridmig.pair import Pair
 from hybridmig.runs import Run, command
+from hybridmig.waiting import until
 
 #: More than a 400 Mbit/s link carries, on less than half of the pages.
 HOT = 'hot pages=12000 rate=200000'
@@ -32,18 +32,12 @@ def freeze(pair, frozen=True):
 
 def wait_until(condition, what, timeout=20):
     """It may ask QEMU, which no condition of EventLog.wait() may."""
-    end = time.monotonic() + timeout
-    while not condition():
-        check(time.monotonic() < end, f'{what}: not within {timeout} s')
-        time.sleep(0.02)
+    until(condition, timeout, what)
 
 
 def exits(guest, timeout=10):
     """Wait until that QEMU is gone."""
-    end = time.monotonic() + timeout
-    while guest.is_alive() and time.monotonic() < end:
-        time.sleep(0.05)
-    return not guest.is_alive()
+    return until(lambda: not guest.is_alive(), timeout)
 
 
 @contextlib.contextmanager
@@ -66,9 +60,11 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
                                  **settings)
             pair = Pair(run, paths.built(src), paths.built(dst),
                         config=config, rate=rate, dst_extra=dst_extra,
-                        **(link or {})).start(boot_timeout)
+                        **(link or {}))
+            pair.start(boot_timeout)
             yield pair
-        except BaseException:
+        except BaseException as exc:
+            exc.about = f'seen last: {pair.seen()}' if pair else None
             run.keep()
             raise
         finally:
@@ -112,6 +108,7 @@ def downtime_true(migration):
     check(abs(h['downtime-us'] - outside) <= 5000,
           f'downtime {h["downtime-us"]} us, STOP to RESUME {outside} us')
     pair = migration.pair
-    gap = pair.console.wait(lambda: measure.tick_gap_us(pair), 20)
-    check(gap is not None and gap + 5000 >= h['downtime-us'],
+    gap = pair.console.wait(lambda: measure.tick_gap_us(pair), 20,
+                            'a tick on either side of the stop')
+    check(gap + 5000 >= h['downtime-us'],
           f'downtime {h["downtime-us"]} us, guest silent for {gap} us')

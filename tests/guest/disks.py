@@ -33,7 +33,8 @@ class Disk:
         qmp('blockdev-create', {'job-id': 'new', 'options': {
             'driver': driver, 'file': 'new', 'size': size}})
         self.pair.log.wait(lambda: self.pair.log.find(
-            'src', 'JOB_STATUS_CHANGE', id='new', status='concluded'), 20)
+            'src', 'JOB_STATUS_CHANGE', id='new', status='concluded'), 20,
+            'the image is made')
         qmp('job-dismiss', {'id': 'new'})
         qmp('blockdev-del', {'node-name': 'new'})
 

@@ -10,12 +10,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 
 from hybridmig import paths
 from hybridmig.migrate import DST_CAPABILITIES, ENDS, SRC_CAPABILITIES
 from hybridmig.monitor import EventLog, Monitor, QmpError
 from hybridmig.runs import Run
+from hybridmig.waiting import until
 
 #: So slow, in bytes a second, that rounds do not end before somebody wants
 #: to hand off: the firmware's memory is next to nothing.
@@ -51,10 +51,10 @@ class Machine:
         return self.qmp('query-status')['status']
 
     def wait_status(self, *wanted, timeout=20):
-        end = time.monotonic() + timeout
-        while self.status() not in wanted and time.monotonic() < end:
-            time.sleep(0.02)
-        return self.status()
+        """That it is in; one of these it has to be."""
+        return until(lambda: next((s for s in [self.status()] if s in wanted),
+                                  None), timeout,
+                     f'{self.side} {" or ".join(wanted)}', self.status)
 
     def output(self):
         with open(self.log_file, encoding='utf-8', errors='replace') as log:
@@ -113,11 +113,13 @@ class Machines:
             self.src.qmp('migrate-start-postcopy')
 
     def wait(self, *statuses, side='src', timeout=30):
-        """The first of these statuses that a side had, or None."""
-        def seen():
-            return next((s for s in statuses if self.log.find(
-                side, 'MIGRATION', status=s)), None)
-        return self.log.wait(seen, timeout)
+        """The first of these statuses that a side had; one has to come."""
+        return self.log.wait(lambda: self.had(*statuses, side=side), timeout,
+                             f'{side} {" or ".join(statuses)}')
+
+    def had(self, *statuses, side='src'):
+        return next((s for s in statuses if self.log.find(
+            side, 'MIGRATION', status=s)), None)
 
     def wait_end(self):
         return self.wait(*ENDS)
@@ -134,9 +136,12 @@ class Machines:
 @contextlib.contextmanager
 def machines(logs, **how):
     with Run(logs=logs) as run:
+        pair = None
         try:
-            yield Machines(run, **how)
-        except BaseException:
+            pair = Machines(run, **how)
+            yield pair
+        except BaseException as exc:
+            exc.about = f'seen last: {pair.log.seen()}' if pair else None
             run.keep()
             raise
 

@@ -8,13 +8,13 @@ import mmap
 import os
 import socket
 import subprocess
-import time
 
 from hybridmig import paths
 from hybridmig.guest import GuestConfig
 from hybridmig.migrate import Migration
 from hybridmig.pair import Pair
 from hybridmig.runs import Run, command
+from hybridmig.waiting import until
 
 MIB = 1 << 20
 MAP_HUGETLB = 0x40000       # of x86; Python's mmap has no name for it
@@ -63,7 +63,8 @@ def end(pair, dst=None, before=None, **parameters):
     status = migration.wait_status('src', 'completed', 'failed').data['status']
     if status == 'completed':
         pair.log.wait(lambda: migration.event('dst', 'MIGRATION',
-                                              status='completed'), 30)
+                                              status='completed'), 30,
+                      'dst completed')
         seen.update(migration.hybrid('dst'))
     return status, migration.hybrid(), seen, \
         migration.info().get('error-desc', '')
@@ -93,14 +94,12 @@ class Cgroup:
             self._write('cgroup.procs', pid)
 
     def close(self):
-        end_at = time.monotonic() + 10
-        while self.path and os.path.isdir(self.path):
-            try:
+        def gone():
+            with contextlib.suppress(OSError):
                 os.rmdir(self.path)
-            except OSError:
-                if time.monotonic() > end_at:
-                    raise
-                time.sleep(0.05)
+            return not os.path.isdir(self.path)
+        if self.path:
+            until(gone, 10, f'{self.path} is empty')
         self.path = None
 
 

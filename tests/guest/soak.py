@@ -21,6 +21,7 @@ from common import IDLE, booted, check, equal
 from hybridmig import holdings, paths
 from hybridmig.migrate import ENDS, Migration
 from hybridmig.monitor import QmpError, QmpLost
+from hybridmig.waiting import until
 
 PAGES = 6000
 MEM = 48
@@ -92,16 +93,6 @@ class Plan:
         return text
 
 
-def _until(condition, timeout):
-    """It may ask QEMU, which no condition of EventLog.wait() may."""
-    end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 class Soak:
     """One guest and its QEMUs."""
     def __init__(self, pair, seed):
@@ -143,9 +134,8 @@ class Soak:
             self._leaks('came in', self.fresh)
             self.least, self.untried = None, True
         else:
-            check(_until(lambda: pair.src.status() == 'running', 10),
-                  f'the guest does not run at the source: '
-                  f'{pair.src.status()}')
+            until(lambda: pair.src.status() == 'running', 10,
+                  'the guest runs at the source', pair.src.status)
             self._right(pair.src)
             pair.renew_destination()
             self._leaks(end, before)
@@ -195,8 +185,8 @@ class Soak:
                 self._try(migration.cancel)
             time.sleep(0.02)
         if status == 'completed':
-            check(_until(lambda: self.pair.dst.status() == 'running', 20),
-                  'completed, and the guest does not run')
+            until(lambda: self.pair.dst.status() == 'running', 20,
+                  'the guest runs at the destination', self.pair.dst.status)
         return status
 
     @staticmethod
@@ -210,10 +200,9 @@ class Soak:
         pair = self.pair
         migration.pause()
         for side in ('src', 'dst'):
-            check(_until(
-                lambda s=side: migration.last_status(s) in
-                ('postcopy-paused', 'completed'), 20),
-                f'{side} does not pause: {migration.last_status(side)}')
+            pair.log.wait(lambda s=side: migration.last_status(s) in
+                          ('postcopy-paused', 'completed'), 20,
+                          f'{side} pauses')
         pair.link.heal()
         if {migration.last_status(side) for side in ('src', 'dst')} == \
            {'postcopy-paused'}:

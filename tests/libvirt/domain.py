@@ -197,11 +197,9 @@ class Domain:
     def start(self, host):
         host.virsh('create', '--paused', self.file)
         self._go_on_at(host)
-        if not self.console.wait(lambda: any(
-                line.kind in ('ready', 'fatal')
-                for line in self.console.lines), 60):
-            raise RuntimeError('the guest did not start within 60 s: '
-                               f'{self.console.faults}')
+        self.console.wait(lambda: any(
+            line.kind in ('ready', 'fatal') for line in self.console.lines),
+            60, '"ready" of the guest')
 
     def _new_stay(self, host):
         stay = Stay(host, next(self._sides), self.run.folder)
@@ -241,9 +239,9 @@ class Domain:
             virsh.kill()
             virsh.wait()
         self.stay = dst
-        if not self.console.wait_heard(dst.side, 10) or \
-           not self.log.wait(lambda: self.log.find(dst.side, 'RESUME'), 10):
-            raise RuntimeError(f'the guest does not run on {host.name}')
+        self.console.wait_heard(dst.side, 10)
+        self.log.wait(lambda: self.log.find(dst.side, 'RESUME'), 10,
+                      f'RESUME on {host.name}')
         return Move(src, dst, Talk(src.host.read_log(offset)),
                     self.log.events[heard:])
 
@@ -256,8 +254,7 @@ class Domain:
         host.virsh('restore', '--paused', file)
         os.unlink(file)
         self._go_on_at(host)
-        if not self.console.wait_heard(self.stay.side, 10):
-            raise RuntimeError('the guest does not run after restore')
+        self.console.wait_heard(self.stay.side, 10)
         return talk
 
     def places(self):

@@ -14,6 +14,8 @@ import socket
 import threading
 import time
 
+from .waiting import Watched
+
 LINE = re.compile(r'^@(\d+) (\S+) ?(.*)$')
 ANSWERS = ('ok', 'error', 'pong', 'audit', 'stats', 'touch', 'job',
            'files')
@@ -46,9 +48,10 @@ class Tick:
         self.at, self.side, self.count = at, side, count
 
 
-class Console:
+class Console(Watched):
     """Reads the serial lines and ticks of all QEMUs of one guest."""
     def __init__(self, log_file):
+        super().__init__()
         self.lines = []
         self.ticks = []
         self.faults = []
@@ -57,7 +60,6 @@ class Console:
         self._partial = b''
         self._next_line = None
         self._next_tick = None
-        self._changed = threading.Condition()
         self._listeners = []
         self._log = open(log_file, 'ab', buffering=0)
         self._selector = selectors.DefaultSelector()
@@ -197,16 +199,14 @@ class Console:
     def _fault(self, text):
         self.faults.append(text)
 
-    def wait(self, condition, timeout):
-        """Until condition() is true; it is looked at after each input."""
-        end = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                value = condition()
-                left = end - time.monotonic()
-                if value or left <= 0:
-                    return value
-                self._changed.wait(left)
+    def seen(self):
+        ticks, lines = self.ticks[-1:], self.lines[-1:]
+        return 'the guest ' + '; '.join(
+            [f'ticked last at {tick.side} '
+             f'{time.monotonic() - tick.at:.2f} s ago' for tick in ticks] +
+            [f'said last "{line.kind} {line.text[:80]}" at {line.side} '
+             f'{time.monotonic() - line.at:.2f} s ago' for line in lines] +
+            self.faults[:3] or ['has not been heard'])
 
     def wait_line(self, kinds, after, timeout):
         def find():
@@ -220,7 +220,8 @@ class Console:
         """Until the guest has ticked on that side after now."""
         start = len(self.ticks)
         return self.wait(lambda: any(tick.side == side
-                                     for tick in self.ticks[start:]), timeout)
+                                     for tick in self.ticks[start:]), timeout,
+                         f'a tick at {side}')
 
     def ask(self, side, text, timeout=30):
         """Send a command to the guest on one side; return its answer."""

@@ -231,15 +231,16 @@ class Guest:
     # The guest inside.
 
     def wait_ready(self, timeout=60):
-        def state():
-            return not self.is_alive() or any(
-                line.kind in ('ready', 'fatal') for line in self.console.lines)
-        self.console.wait(state, timeout)
-        for line in self.console.lines:
-            if line.kind == 'ready':
-                return line
-        raise RuntimeError(f'the guest did not start within {timeout} s: '
-                           f'{self.output() or self.console.faults}')
+        def said(*kinds):
+            return next((line for line in self.console.lines
+                         if line.kind in kinds), None)
+        self.console.wait(
+            lambda: not self.is_alive() or said('ready', 'fatal'), timeout,
+            f'"ready" of the guest (QEMU says: {self.output()[-300:]!r})')
+        if not said('ready'):
+            raise RuntimeError('the guest did not start: '
+                               f'{self.output() or self.console.faults}')
+        return said('ready')
 
     def ask(self, text, timeout=30):
         return self.console.ask(self.side, text, timeout)

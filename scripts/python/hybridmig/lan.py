@@ -13,6 +13,7 @@ import time
 
 from .net import in_namespace
 from .runs import command, delete_namespace
+from .waiting import until
 
 CLIENT_ADDRESS = '10.98.0.1'
 GUEST_ADDRESS = '10.98.0.2'
@@ -127,10 +128,8 @@ class Session:
 
     def wait_answer(self, timeout=10):
         """Until there is an answer to what is sent from now on."""
-        start, end = len(self.answers) + 1, time.monotonic() + timeout
-        while len(self.answers) <= start and not self.error and \
-                time.monotonic() < end:
-            time.sleep(0.005)
+        start = len(self.answers) + 1
+        until(lambda: len(self.answers) > start or self.error, timeout)
         return len(self.answers) > start
 
     def blackout_us(self):
@@ -190,12 +189,8 @@ class RedisLoad:
 
     def wait_more(self, requests, timeout=60):
         """Until so many more were answered; returns whether they were."""
-        start, end = self.count(), time.monotonic() + timeout
-        while self.count() < start + requests:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.05)
-        return True
+        start = self.count()
+        return until(lambda: self.count() >= start + requests, timeout)
 
     def stop(self, timeout=120):
         """End the load, read all keys back, return the results."""

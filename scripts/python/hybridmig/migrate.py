@@ -184,23 +184,22 @@ class Migration:
         event = self.pair.log.last(side, 'MIGRATION')
         return event and event.data['status']
 
-    def wait_status(self, side, *statuses, timeout=60):
-        """The first event with one of these statuses, or None."""
+    def wait_status(self, side, *statuses, timeout=60, or_none=False):
+        """The first event with one of these statuses; or_none: if it came."""
         return self.pair.log.wait(
             lambda: next((e for e in map(lambda s: self.status_seen(side, s),
-                                         statuses) if e), None), timeout)
+                                         statuses) if e), None), timeout,
+            None if or_none else f'{side} {" or ".join(statuses)}')
 
     def wait_phase(self, phase, timeout=60):
+        """The event; it has to come."""
         return self.pair.log.wait(
             lambda: self.event('src', 'MIGRATION_HYBRID_PHASE', phase=phase),
-            timeout)
+            timeout, f'phase {phase}')
 
     def wait_end(self, timeout=120):
         """Wait for the end at the source; where the guest is, there too."""
         end = self.wait_status('src', *ENDS, timeout=timeout)
-        if end is None:
-            raise TimeoutError(f'the migration did not end within {timeout} s:'
-                               f' {self.info().get("status")}')
         if end.data['status'] == 'completed':
             self.pair.log.wait(lambda: self.event('dst', 'RESUME'), 30)
         return end.data['status']

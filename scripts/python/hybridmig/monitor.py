@@ -7,6 +7,8 @@ import concurrent.futures
 import threading
 import time
 
+from .waiting import Watched
+
 
 class QmpError(Exception):
     """QEMU refused a command."""
@@ -35,11 +37,14 @@ class Event:
         return f'{self.time:.6f} {self.side} {self.name} {data}'.rstrip()
 
 
-class EventLog:
+class EventLog(Watched):
     """The events of all sides in the order in which they came."""
+    #: How many of them seen() tells.
+    TAIL = 4
+
     def __init__(self):
+        super().__init__()
         self.events = []
-        self._changed = threading.Condition()
         self._listeners = []
 
     def __len__(self):
@@ -57,11 +62,6 @@ class EventLog:
         with self._changed:
             self.events.clear()
             self._listeners.clear()
-
-    def wake(self):
-        """Make those who wait look again: something else has changed."""
-        with self._changed:
-            self._changed.notify_all()
 
     def on_event(self, listener):
         """Have listener(event) called from the event thread."""
@@ -81,16 +81,20 @@ class EventLog:
                  if event.side == side and event.name == name]
         return found[-1] if found else None
 
-    def wait(self, condition, timeout):
-        """Until condition() is true; returns what it said last."""
-        end = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                value = condition()
-                left = end - time.monotonic()
-                if value or left <= 0:
-                    return value
-                self._changed.wait(min(left, 0.2))
+    def seen(self):
+        """The last status of each side, the phase, and the last events."""
+        sides = []
+        for side in ('src', 'dst'):
+            words = [event.data[key] for event, key in (
+                (self.last(side, 'MIGRATION'), 'status'),
+                (self.last(side, 'MIGRATION_HYBRID_PHASE'), 'phase')) if event]
+            sides.append(f'{side}: {", ".join(words) or "no migration"}')
+        now = time.monotonic()
+        return '; '.join(sides + [
+            f'{event.side} {event.name} '
+            + ' '.join(f'{k}={v}' for k, v in event.data.items())[:60] +
+            f' {now - event.at:.2f} s ago'
+            for event in self.events[-self.TAIL:]])
 
 
 class _Loop:

@@ -101,6 +101,13 @@ class Pair:
         except QmpLost:
             return False        # it has exited just now
 
+    def seen(self):
+        """In words, for the log of a test that failed."""
+        alive = [guest.side for guest in (self.src, self.dst)
+                 if guest.is_alive()]
+        return f'QEMU lives at {" and ".join(alive) or "neither side"}; ' \
+            f'{self.log.seen()}; {self.console.seen()}'
+
     def _write_events(self):
         name = os.path.join(self.run.folder, 'events.log')
         with open(name, 'w', encoding='utf-8') as out:

@@ -183,9 +183,9 @@ class CellRun:
     def _wait_reports(self, number, timeout):
         """The window before: so many reports of the guest from now on."""
         seen = len(self._reports())
-        if not self.pair.console.wait(
-                lambda: len(self._reports()) >= seen + number, timeout):
-            raise TimeoutError('the guest does not report its work')
+        self.pair.console.wait(
+            lambda: len(self._reports()) >= seen + number, timeout,
+            f'{number} reports of work')
         # The first is only where the window begins.
         self.window = self._reports()[seen].at
 
@@ -279,11 +279,9 @@ class CellRun:
         return time.monotonic()
 
     def _wait_reports_after(self, end, number):
-        if not self.pair.console.wait(
-                lambda: sum(line.at > end for line in self._reports())
-                >= number, 60):
-            raise TimeoutError('the guest does not report its work after the '
-                               'migration')
+        self.pair.console.wait(
+            lambda: sum(line.at > end for line in self._reports()) >= number,
+            60, f'{number} reports of work after the migration')
 
     def _measure(self, times, until, cpu, sent, outside):
         """Fill in the figures and the raw series they come from."""

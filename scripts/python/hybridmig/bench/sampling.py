@@ -67,8 +67,7 @@ def _migrate(pair, trickle_s=None):
         **COMMON_PARAMETERS,
         **({'max-bandwidth': TRICKLE} if trickle_s else {})})
     migration.start()
-    if not migration.wait_phase('rounds'):
-        raise RuntimeError('the rounds do not begin')
+    migration.wait_phase('rounds')
     begin = time.monotonic()
     if trickle_s:
         pair.console.wait(lambda: time.monotonic() > begin + trickle_s,
