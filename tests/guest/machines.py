@@ -82,13 +82,16 @@ class Machine:
 
 class Machines:
     """A source and a destination."""
-    def __init__(self, run, src_extra=(), dst_extra=(), dst='qemu'):
+    def __init__(self, run, src_extra=(), dst_extra=(), dst='qemu',
+                 line=lambda run, side: []):
+        """line(run, side): more arguments, which name files of the run."""
         self.log = EventLog()
         self.run = run
         self.src = Machine(run, self.log, 'src', paths.built('qemu'),
-                           src_extra)
+                           [*src_extra, *line(run, 'src')])
         self.dst = Machine(run, self.log, 'dst', paths.built(dst),
-                           [*dst_extra, '-incoming', 'defer'])
+                           [*dst_extra, *line(run, 'dst'),
+                            '-incoming', 'defer'])
 
     def migrate(self, handoff=False, src_caps=None, **parameters):
         """handoff: at once, else it completes as precopy."""
