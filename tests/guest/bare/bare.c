@@ -11,6 +11,7 @@
  *
  *   hm.large=1     the set lies in pages of 2 MiB
  *   hm.mixed=0     neighbours in the set are neighbours in memory
+ *   hm.nap=NS      the first CPU sleeps no longer at a time
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,6 +33,7 @@
 static char settings[2048];
 static uint64_t code_sum;
 static unsigned cpus;
+static uint64_t nap_ns;
 
 void *memset(void *to, int value, size_t size)
 {
@@ -272,6 +274,7 @@ static void read_settings(void)
     untouched_pages = number_setting("hm.untouched=", 0);
     set_large = number_setting("hm.large=", 0);
     set_mixed = number_setting("hm.mixed=", 1) && !set_large;
+    nap_ns = number_setting("hm.nap=", UINT32_MAX - 1);
     if (zero_pages + untouched_pages >= set_pages) {
         die("the working set does not fit");
     }
@@ -340,7 +343,7 @@ void main0(void)
         }
         if (!work_step(w)) {
             check_cpu(w);
-            sleep_until(tick_due);
+            sleep_until_or(tick_due, nap_ns);
         }
     }
 }

@@ -127,17 +127,22 @@ static void begin_timer(void)
     apic(APIC_TIMER, TIMER_VECTOR);
 }
 
-/* At least until then, if that is not past */
-static void sleep_until(uint64_t ns)
+/* At least until then, if that is not past, or for so long */
+static void sleep_until_or(uint64_t ns, uint64_t most)
 {
     uint64_t now = now_ns();
 
     if (ns > now) {
-        uint64_t dx;
+        uint64_t dx, left = ns - now < most ? ns - now : most;
 
         asm volatile("hlt" : "=d"(dx) :
-                     "D"(CALL_SLEEP), "a"((ns - now) * APIC_NS + 1) : "memory");
+                     "D"(CALL_SLEEP), "a"(left * APIC_NS + 1) : "memory");
     }
+}
+
+static void sleep_until(uint64_t ns)
+{
+    sleep_until_or(ns, UINT32_MAX - 1);
 }
 
 /*
