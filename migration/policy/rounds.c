@@ -6,6 +6,7 @@
 
 #include "../osdep.h"
 #include "rounds.h"
+#include "rounds-table.h"
 
 /*
  * Where it is not said that it was measured, a number is chosen: what it is
@@ -409,11 +410,41 @@ HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
     return bound_reached(r, elapsed_us, total_bytes);
 }
 
+typedef enum { ANSWER_NO, ANSWER_YES, ANSWER_ANY } Answer;
+typedef enum { NEXT_NONE, NEXT_NOT_HOT, NEXT_ALL } NextRound;
+
+typedef struct TableRow {
+    Answer converge, gain, cheap;
+    NextRound next;
+} TableRow;
+
+#define TABLE_ROW(converge, gain, cheap, next) \
+    { ANSWER_##converge, ANSWER_##gain, ANSWER_##cheap, NEXT_##next },
+
+static const TableRow table[] = { HYBRID_ROUNDS_TABLE(TABLE_ROW) };
+
+static bool is_answer(bool is, Answer wanted)
+{
+    return wanted == ANSWER_ANY || is == (wanted == ANSWER_YES);
+}
+
+static NextRound next_round(const HybridRoundAnswers *a)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+        if (is_answer(a->converge, table[i].converge) &&
+            is_answer(a->gain, table[i].gain) &&
+            is_answer(a->cheap, table[i].cheap)) {
+            return table[i].next;
+        }
+    }
+    g_assert_not_reached();
+}
+
 /* Is another round worth it, and which? */
 static bool worth_a_round(const HybridRounds *r, HybridRoundRecord *rec)
 {
     double left = rec->remaining_pages;
-    bool end_in_sight, cheap;
+    NextRound next;
 
     if (r->stalled > HYBRID_ROUNDS_PATIENCE) {
         return false;
@@ -424,13 +455,12 @@ static bool worth_a_round(const HybridRounds *r, HybridRoundRecord *rec)
     if (!r->samples) {
         return clear_gain(r, left, r->predicted);
     }
-    /* If it ends by the handoff, what is sent in vain has no other use */
-    end_in_sight = converges(r, rec);
-    if (gain_by_cold(r, rec, &cheap) && (cheap || end_in_sight)) {
-        return true;
-    }
-    rec->all = end_in_sight;
-    return rec->all;
+    rec->answers.asked = true;
+    rec->answers.converge = converges(r, rec);
+    rec->answers.gain = gain_by_cold(r, rec, &rec->answers.cheap);
+    next = next_round(&rec->answers);
+    rec->all = next == NEXT_ALL;
+    return next != NEXT_NONE;
 }
 
 /* After a full round that left something: why the rounds end, or NONE */
@@ -494,6 +524,7 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
     hybrid_wset_add(&r->whole, rec->time_us, rec->whole.dirtied);
     r->predicted = predict(r, rec);
     rec->all = false;
+    rec->answers = (HybridRoundAnswers) {};
 
     if (clear_gain(r, r->min_remaining, rec->remaining_pages)) {
         r->stalled = 0;

@@ -20,20 +20,8 @@
  *      the burst;
  *   4. but no more than HYBRID_ROUNDS_PATIENCE rounds in a row are forgiven
  *      for having brought no clear gain over the minimum;
- *   5. where the page bitmap keeps hot pages out of the rounds, rule 3 is
- *      asked about two kinds of rounds.  Rounds of all that is left may go on
- *      if they converge: in each, as D(t) below foretells them, the guest
- *      dirties clearly fewer pages than are sent, until the rest fits, and
- *      the pages that are sent again are within max_resend percent of those
- *      that hold data.  These are the ones so far (all that was sent, and R,
- *      less all there are) and what is dirtied in the rounds to come.  A
- *      round of what is not hot comes first where that is a clear gain and
- *      either the rounds converge, or no more than a quarter of it is sent in
- *      vain, within the same bound: if the end is the handoff, the rest can
- *      go then.  In vain is sent what is dirtied meanwhile and is not hot, by
- *      the part that this was in the round before.  What the first round left
- *      out and is not hot was never sent: that goes also without a clear
- *      gain;
+ *   5. where the page bitmap keeps hot pages out of the rounds, the table in
+ *      policy/rounds-table.h says which round follows, or that none does;
  *   6. with a min_gain of 0 nothing ends for want of gain: rounds of all that
  *      is left follow until it fits the downtime limit, or 2.
  *
@@ -65,6 +53,10 @@
  * all that is left would leave is D of the time that it takes.  Pages that
  * are not hot were dirtied less than k times in all samples: for them the
  * lower line is used, which is right for pages that are dirtied rarely.
+ *
+ * Pages sent again are those so far (all that was sent, and R, less all there
+ * are) and what is dirtied in the rounds to come; max_resend bounds them, in
+ * percent of the pages that hold data.
  *
  * Huge pages.  A round sends the target pages of a host page that are dirty,
  * but after the handoff only whole host pages can be placed: one dirty target
@@ -137,6 +129,14 @@ typedef struct HybridWholePages {
     uint64_t hot;
 } HybridWholePages;
 
+/* Answers to the questions of policy/rounds-table.h */
+typedef struct HybridRoundAnswers {
+    bool asked;                 /* else the rules before it have decided */
+    bool converge;
+    bool gain;
+    bool cheap;
+} HybridRoundAnswers;
+
 /* What happened in a round, and what the policy made of it */
 typedef struct HybridRoundRecord {
     uint32_t round;             /* out: 1 for the first */
@@ -161,6 +161,7 @@ typedef struct HybridRoundRecord {
     HybridAction action;        /* out */
     HybridReason reason;        /* out */
     bool all;                   /* out: the next round takes hot pages, too */
+    HybridRoundAnswers answers; /* out */
 } HybridRoundRecord;
 
 /* A mean of samples of different weight that forgets old ones */
