@@ -92,6 +92,8 @@ void hybrid_flow_recovers(HybridInFlight *flow)
 {
     flow->file = NULL;
     flow->again = true;
+    /* Nor wait for the connection that is gone: its descriptor is closed */
+    flow->wait_until_us = 0;
     stat64_set(&flow->peer_read, 0);
     qatomic_set(&flow->peer_step, 0);
 }

@@ -17,6 +17,7 @@
 #define PIT_COUNTER     0x42
 #define PIT_CONTROL     0x43
 #define SPEAKER         0x61
+#define SPEAKER_RAN_OUT 0x20            /* the third counter has */
 
 #define FW_SELECTOR     0x510
 #define FW_DATA         0x511
@@ -103,18 +104,24 @@ static uint64_t pit_at(uint64_t *at)
     return value;
 }
 
+/*
+ * Of a host that is busy it may come back so late that the counter has run out,
+ * and says nothing any more: then once more.
+ */
 static void measure_tsc(void)
 {
     uint64_t from, to, start, count;
 
     outb(SPEAKER, (inb(SPEAKER) & ~2) | 1);
-    outb(PIT_CONTROL, 0xb0);            /* count down once, both bytes */
-    outb(PIT_COUNTER, 0xff);
-    outb(PIT_COUNTER, 0xff);
-    start = pit_at(&from);
     do {
-        count = pit_at(&to);
-    } while (start - count < PIT_HZ / 100);
+        outb(PIT_CONTROL, 0xb0);        /* count down once, both bytes */
+        outb(PIT_COUNTER, 0xff);
+        outb(PIT_COUNTER, 0xff);
+        start = pit_at(&from);
+        do {
+            count = pit_at(&to);
+        } while (start - count < PIT_HZ / 100);
+    } while (inb(SPEAKER) & SPEAKER_RAN_OUT);
     tsc_khz = (to - from) * PIT_HZ / (start - count) / 1000;
     tsc_scale = (1000000ull << 32) / tsc_khz;
 }
