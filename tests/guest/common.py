@@ -3,6 +3,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
+import json
 import os
 import signal
 
@@ -66,10 +67,25 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
         except BaseException as exc:
             exc.about = f'seen last: {pair.seen()}' if pair else None
             run.keep()
+            if pair:
+                _keep_state(run, pair)
             raise
         finally:
             if pair and replayed:
                 replay.save(pair, os.path.basename(logs))
+
+
+def _keep_state(run, pair):
+    """What both say of the migration, and why it ended, if they answer."""
+    with open(os.path.join(run.folder, 'state.log'), 'w',
+              encoding='utf-8') as log:
+        for side in ('src', 'dst'):
+            for command in ('query-status', 'query-migrate'):
+                try:
+                    said = pair.side(side).monitor.command(command, timeout=5)
+                except Exception as exc:    # any: it is for the log only
+                    said = repr(exc)
+                print(side, command, json.dumps(said, default=str), file=log)
 
 
 def audit(pair, side):
