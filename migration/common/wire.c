@@ -78,6 +78,8 @@ const char *hybrid_msg_str(HybridMessageKind kind)
         return "READY";
     case HYBRID_MSG_REFUSE:
         return "REFUSE";
+    case HYBRID_MSG_SECTIONS:
+        return "SECTIONS";
     case HYBRID_MSG_LOADED:
         return "LOADED";
     case HYBRID_MSG_RUNNING:

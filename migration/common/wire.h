@@ -24,6 +24,10 @@
  *             be64 number of blocks of which a part is not plugged, for each
  *             be64 bytes of that part, be16 length, name.  With
  *             HYBRID_FLAG_ALIVE: be32 hybrid-peer-timeout, see ALIVE
+ *   SECTIONS  be32 instance id, be32 version, be16 length, name: the head of a
+ *             section that will come, and so on up to the end.  Any number of
+ *             these before SETTINGS; a destination that knows none ignores
+ *             them, one that could not load a section refuses SETTINGS
  *   READY     be64 bytes needed, be64 bytes available, be32 flags: those of
  *             the offered ones that the destination takes (missing: none),
  *             be16 number of blocks of its memory that have larger pages than
@@ -125,6 +129,7 @@ typedef enum {
     HYBRID_MSG_ABORT    = 3,
     HYBRID_MSG_DISCARD  = 4,
     HYBRID_MSG_ALIVE_TO_DST = 5,
+    HYBRID_MSG_SECTIONS = 6,
     HYBRID_MSG_READY    = 16,
     HYBRID_MSG_REFUSE   = 17,
     HYBRID_MSG_LOADED   = 18,

@@ -45,6 +45,9 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
     }
     ret = 0;
     switch (kind) {
+    case HYBRID_MSG_SECTIONS:
+        hybrid_dst_sections(&m);
+        break;
     case HYBRID_MSG_SETTINGS:
         ret = hybrid_dst_settings(mis, &m);
         break;

@@ -13,6 +13,7 @@
 #include "system/runstate.h"
 #include "migration/hybrid/common/page-sizes.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/common/sections.h"
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/gate.h"
@@ -52,15 +53,21 @@ void hybrid_dst_refuse_with(char *why)
     h->unfit = why ?: g_strdup("the stream does not fit this QEMU");
 }
 
+void hybrid_dst_sections(HybridMessage *in)
+{
+    hybrid_sections_check(in, &hybrid_destination()->misfits);
+}
+
 static bool hybrid_dst_reserve(MigrationIncomingState *mis,
                                uint32_t overcommit, uint32_t flags,
                                const HybridToldNeed *need, Error **errp)
 {
     HybridDestination *h = hybrid_destination();
     HybridLedger *ledger;
+    g_autofree char *misfits = hybrid_misfits_sentence(&h->misfits);
 
-    if (h->unfit) {
-        error_setg(errp, "%s", h->unfit);
+    if (h->unfit || misfits) {
+        error_setg(errp, "%s", h->unfit ?: misfits);
         return false;
     }
     if (!migrate_postcopy_ram()) {

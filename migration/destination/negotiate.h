@@ -9,6 +9,9 @@
 
 #include "migration/hybrid/destination/state.h"
 
+/* SECTIONS has come: what is wrong with them is said in answer to SETTINGS */
+void hybrid_dst_sections(HybridMessage *in);
+
 /* SETTINGS have come; 0 or -errno */
 int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in);
 

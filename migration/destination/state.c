@@ -51,6 +51,7 @@ void TSA_NO_TSA hybrid_destination_destroy(HybridDestination *h)
     g_clear_pointer(&h->ledger, hybrid_ledger_close);
     g_free(h->refusal);
     g_free(h->unfit);
+    hybrid_misfits_free(&h->misfits);
     qemu_sem_destroy(&h->ending_done);
     qemu_event_destroy(&h->started_event);
     qemu_mutex_destroy(&h->lock);

@@ -17,6 +17,7 @@
 #include "migration/hybrid/common/clock.h"
 #include "migration/hybrid/common/wire.h"
 #include "migration/hybrid/protocol/handoff.h"
+#include "migration/hybrid/protocol/sections.h"
 #include "system/runstate.h"
 
 typedef struct HybridDestination HybridDestination;
@@ -77,6 +78,7 @@ struct HybridDestination {
     HybridHostAnswer memory;
     char *refusal HYBRID_DESTINATION_GUARDED;
     char *unfit;                /* what is wrong with the stream's header */
+    HybridMisfits misfits;      /* and with its sections */
     HybridLedger *ledger HYBRID_DESTINATION_GUARDED; /* under lock */
     uint64_t ledger_base;       /* our memory, once all has come */
     bool small_pages;           /* huge pages are kept off; listen thread */

@@ -180,6 +180,7 @@
     MSG(ABORT, PRIVATE, 3)                                              \
     MSG(DISCARD, PRIVATE, 4)                                            \
     MSG(ALIVE, PRIVATE, 5)                                              \
+    MSG(SECTIONS, PRIVATE, 6)                                           \
     MSG(OTHER, OTHER, 0)
 
 /* A hello that is not the first gets QEMU's ordinary answer to a PING */
@@ -214,6 +215,7 @@
     ROW(WAIT, PING, PASS)                                               \
     ROW(WAIT, HELLO, PASS)                                              \
     HYBRID_GATE_DST_AGREED(ROW, AGREED)                                 \
+    ROW(AGREED, SECTIONS, PASS)                                         \
     ROW(AGREED, SETTINGS, PASS)                                         \
     ROW(AGREED, ABORT, PASS)                                            \
     HYBRID_GATE_DST_AGREED(ROW, READY)                                  \

@@ -14,6 +14,7 @@
 #include "migration/hybrid/common/need.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/common/sections.h"
 #include "migration/hybrid/common/tcp.h"
 #include "migration/hybrid/source/alive.h"
 #include "migration/hybrid/source/probe.h"
@@ -132,6 +133,7 @@ bool hybrid_src_negotiate(MigrationState *s)
         return true;
     }
 
+    hybrid_sections_send(s->to_dst_file);
     hybrid_src_send_settings(s);
     hybrid_point_message("src-sent", "SETTINGS");
     WITH_HYBRID_SOURCE_LOCK(h) {

@@ -8,6 +8,7 @@
 #include "policy/flow.h"
 #include "policy/metrics.h"
 #include "protocol/msg.h"
+#include "protocol/sections.h"
 #include "policy/ranges.h"
 #include "policy/reserve.h"
 
@@ -179,10 +180,44 @@ static void discard(HybridMessage *m)
     FUZZ_CHECK(strlen(name) <= m->bytes->len);
 }
 
+static void sections(HybridMessage *m)
+{
+    size_t before = hybrid_msg_left(m);
+    HybridMisfits misfits = { 0 };
+    g_autofree char *sentence = NULL;
+    HybridSection s;
+    uint32_t n = 0;
+
+    while (hybrid_section_get(m, &s)) {
+        FUZZ_CHECK(strlen(s.idstr) <= before);
+        if (!hybrid_misfits_look(&misfits)) {
+            FUZZ_CHECK(n == HYBRID_SECTIONS_MAX);
+            g_free(s.idstr);
+            break;
+        }
+        n++;
+        if (s.instance_id % 2) {
+            hybrid_misfits_missing(&misfits, &s);
+        } else {
+            hybrid_misfits_version(&misfits, &s, 1, 3);
+        }
+        g_free(s.idstr);
+    }
+    FUZZ_CHECK(n <= before / 10 && misfits.found <= n);
+    sentence = hybrid_misfits_sentence(&misfits);
+    FUZZ_CHECK(!sentence == !misfits.found);
+    if (sentence) {
+        FUZZ_CHECK(strlen(sentence) < 4096);
+        FUZZ_CHECK(g_utf8_validate(sentence, -1, NULL));
+    }
+    hybrid_misfits_free(&misfits);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     void (*const kinds[])(HybridMessage *m) = {
         settings, ready, refuse, running, stats, placed, failed, discard,
+        sections,
     };
     FuzzInput in = { data, MIN(size, HYBRID_MSG_MAX_BODY) };
 

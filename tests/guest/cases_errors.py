@@ -11,9 +11,10 @@ from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
 from hybridmig.waiting import until
 
-#: What the destination has in the place of the source's card
-OTHER_DEVICE = {'dst_extra': ['-device', 'virtio-balloon-pci,addr=9'],
-                'link': {'src_extra': ['-device', 'virtio-rng-pci,addr=9']}}
+#: The same cards at both ends, whose state does not fit: seen at the stop only
+OTHER_STATE = {'extra': ('-device', 'virtio-serial-pci,addr=9'),
+               'link': {'src_extra': ['-chardev', 'null,id=n', '-device',
+                                      'virtserialport,chardev=n']}}
 
 
 def _threads(guest):
@@ -71,15 +72,15 @@ def _package(pair, migration):
 
 
 def bad_device_lives_on(logs):
-    _lives_on(logs, _package, **OTHER_DEVICE)
+    _lives_on(logs, _package, **OTHER_STATE)
 
 
 def bad_device_lives_on_preempt(logs):
-    _lives_on(logs, _package, preempt=True, **OTHER_DEVICE)
+    _lives_on(logs, _package, preempt=True, **OTHER_STATE)
 
 
 def bad_device_lives_on_precopy(logs):
-    _lives_on(logs, _package, workload=IDLE, **OTHER_DEVICE)
+    _lives_on(logs, _package, workload=IDLE, **OTHER_STATE)
 
 
 def _cancelled(pair, migration):
@@ -123,12 +124,11 @@ def yank_lives_on(logs):
 
 #: What differs at the destination, and what the source's error must name
 MISMATCHES = {
-    'device': (OTHER_DEVICE, {}, "'0000:00:09.0/virtio-rng'"),
-    'device-state': ({
-        'extra': ('-device', 'virtio-serial-pci,addr=9'),
-        'link': {'src_extra': ['-chardev', 'null,id=n', '-device',
-                               'virtserialport,chardev=n']}},
-        {}, "device '0000:00:09.0/virtio-console': Failed to load"),
+    'device': ({'dst_extra': ['-device', 'virtio-balloon-pci,addr=9'],
+                'link': {'src_extra': ['-device', 'virtio-rng-pci,addr=9']}},
+               {}, "'virtio-rng' at 0000:00:09.0 is missing"),
+    'device-state': (OTHER_STATE, {},
+                     "device '0000:00:09.0/virtio-console': Failed to load"),
     'usb': ({'extra': ('-device', 'usb-ehci,addr=9'),
              'link': {'src_extra': ['-device', 'usb-tablet']}},
             {}, 'usb-ptr'),

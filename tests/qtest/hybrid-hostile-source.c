@@ -35,6 +35,9 @@
 #define A_PACKAGE       "08 0007 0004 00000003 080500"
 #define A_BITMAP        "08 000a 0007 06 70632e72616d"
 #define A_RESUME        "08 0009 0000"
+#define A_SECTION_TOLD  "08 6879 0011 0006 0001 00000000 00000004 0003 72616d"
+#define ONE_TOO_NEW     "08 6879 0011 0006 0001 00000000 00000063 0003 72616d"
+#define HALF_A_SECTION  "08 6879 000a 0006 0001 00000000 0000"
 #define A_SECTION       "02 00000002"
 #define THE_END         "00"
 
@@ -45,10 +48,13 @@ static const HybridAdded gives_up[] = {
     { SETTINGS, 0, THE_END },
     { SETTINGS, 0, A_SECTION },
     { SETTINGS, 0, A_GRANT },
+    { SETTINGS, 0, ONE_TOO_NEW },
+    { SETTINGS, 0, HALF_A_SECTION },
     { SETTINGS, 0, A_LISTEN },
     { ADVISE, 0, A_SETTINGS },
     { ADVISE, 0, A_GRANT },
     { ADVISE, 0, AN_ABORT },
+    { ADVISE, 0, A_SECTION_TOLD },
     { ADVISE, 0, A_BITMAP },
     { ADVISE, 0, THE_END },
     { PACKAGED, 0, THE_END },
@@ -70,6 +76,7 @@ static const HybridAdded pauses[] = {
 };
 
 static const HybridAdded ignored[] = {
+    { SETTINGS, 0, A_SECTION_TOLD },
     { SETTINGS, 0, AN_UNKNOWN },
     { GRANT, 0, AN_UNKNOWN },
     { GRANT, GRANT_SIZE, AN_ABORT " " AN_UNKNOWN },

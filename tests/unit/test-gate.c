@@ -34,20 +34,20 @@ static const char *const src_expected[HANDOFF_SRC__MAX] = {
 static const char *const dst_messages =
     "END START DATA DATA_END STATE OPEN_RETURN_PATH PING ADVISE LISTEN RUN "
     "RAM_DISCARD PACKAGED ENABLE_COLO RESUME RECV_BITMAP SWITCHOVER_START "
-    "HELLO SETTINGS GRANT ABORT DISCARD ALIVE OTHER";
+    "HELLO SETTINGS GRANT ABORT DISCARD ALIVE SECTIONS OTHER";
 static const char *const dst_expected[HYBRID_PLACE__MAX] = {
-    [HYBRID_PLACE_WAIT]           = ".....PP.........P......",
-    [HYBRID_PLACE_AGREED]         = "......P.........aP.P.Pn",
-    [HYBRID_PLACE_READY]          = ".PPPP.PP..PP...Pa..PPPn",
-    [HYBRID_PLACE_LOADING]        = "..P...P.........a..P.Pn",
-    [HYBRID_PLACE_LOADED]         = "..P...P.........a.PP.Pn",
-    [HYBRID_PLACE_RUNNING]        = "P.PP..P......PP.a.Pl.Pn",
-    [HYBRID_PLACE_LOADED_PAUSED]  = "..................P....",
-    [HYBRID_PLACE_RUNNING_PAUSED] = "..................P....",
-    [HYBRID_PLACE_DONE]           = "PPPPPPPPPPPPPPPPl......",
-    [HYBRID_PLACE_GONE]           = ".......................",
-    [HYBRID_PLACE_PLAIN]          = "PPPPPPPPPPPPPPPPl......",
-    [HYBRID_PLACE_PACKAGE]        = "....P.P.PP.............",
+    [HYBRID_PLACE_WAIT]           = ".....PP.........P.......",
+    [HYBRID_PLACE_AGREED]         = "......P.........aP.P.PPn",
+    [HYBRID_PLACE_READY]          = ".PPPP.PP..PP...Pa..PPP.n",
+    [HYBRID_PLACE_LOADING]        = "..P...P.........a..P.P.n",
+    [HYBRID_PLACE_LOADED]         = "..P...P.........a.PP.P.n",
+    [HYBRID_PLACE_RUNNING]        = "P.PP..P......PP.a.Pl.P.n",
+    [HYBRID_PLACE_LOADED_PAUSED]  = "..................P.....",
+    [HYBRID_PLACE_RUNNING_PAUSED] = "..................P.....",
+    [HYBRID_PLACE_DONE]           = "PPPPPPPPPPPPPPPPl.......",
+    [HYBRID_PLACE_GONE]           = "........................",
+    [HYBRID_PLACE_PLAIN]          = "PPPPPPPPPPPPPPPPl.......",
+    [HYBRID_PLACE_PACKAGE]        = "....P.P.PP..............",
 };
 
 static char letter(HybridVerdict verdict)
