@@ -4,6 +4,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 GUEST=$BUILD/guest
+#: The programs of both guests are compiled with these; tests/style/run looks
+#: that they have nothing to say.
+GUEST_WARNINGS=(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+                -Wmissing-prototypes -Wshadow)
+BARE_FLAGS=(-ffreestanding -nostdlib -static -no-pie -fno-pic -mgeneral-regs-only
+            -mno-red-zone -fno-stack-protector -fcf-protection=none
+            -fno-asynchronous-unwind-tables)
 #: In the order of dependence; the guest loads them in this order.
 GUEST_MODULES=(failover net_failover virtio_net)
 
@@ -42,17 +49,22 @@ pack_initrd() {
     (cd "$1" && find . | sort | cpio --quiet -o -H newc -R 0:0) | gzip -n
 }
 
-# Built again when a source file below tests/guest differs from last time.
+# guest_hash FOLDER...: of the source files, and of how they are compiled.
+guest_hash() {
+    find "$@" -type f -print0 | sort -z | xargs -0 cat "$ROOT/scripts/lib/guest.sh" |
+        sha256sum
+}
+
+# Built again when one of its source files differs from last time.
 guest_initrd() {
-    local init=$ROOT/tests/guest/init.c hash tmp=$GUEST/initrd.tmp
-    [ -f "$init" ] || return 0
-    hash=$(find "$ROOT/tests/guest" -maxdepth 1 -name '*.[ch]' | sort |
-           xargs sha256sum | sed "s|$ROOT/||" | sha256sum)
+    local source=$ROOT/tests/guest hash tmp=$GUEST/initrd.tmp
+    hash=$(guest_hash "$source/linux" "$source/shared")
     [ -f "$GUEST/initrd.gz" ] && stamp_is "$GUEST/initrd.stamp" "$hash" && return 0
     step "build the guest's initramfs"
     rm -rf "$tmp"
     mkdir -p "$tmp/dev" "$tmp/proc" "$tmp/sys" "$tmp/tmp"
-    gcc -O2 -g -Wall -static -pthread -o "$tmp/init" "$init" -lz -lm
+    gcc -O2 -g "${GUEST_WARNINGS[@]}" -static -pthread -o "$tmp/init" \
+        "$source"/{linux,shared}/*.c -lz -lm
     pack_initrd "$tmp" | write_file "$GUEST/initrd.gz"
     rm -rf "$tmp"
     stamp_write "$GUEST/initrd.stamp" "$hash"
@@ -62,21 +74,19 @@ guest_initrd() {
 # from KVM's manual protection of its dirty log.
 build_bare() {
     local source=$ROOT/tests/guest/bare hash tmp=$GUEST/bare.tmp
-    local flags=(-O2 -g -Wall -ffreestanding -nostdlib -static -no-pie -fno-pic
-                 -mgeneral-regs-only -mno-red-zone -fno-stack-protector
-                 -fcf-protection=none -fno-asynchronous-unwind-tables)
-    hash=$(cat "$source"/* "$ROOT/tests/guest/pages.h" | sha256sum)
+    hash=$(guest_hash "$source" "$source/../preload" "$source/../shared")
     [ -f "$GUEST/bare/kernel" ] && stamp_is "$GUEST/bare.stamp" "$hash" && return 0
     step "build the bare guest"
     rm -rf "$tmp" "$GUEST/bare"
     mkdir -p "$tmp"
-    gcc "${flags[@]}" -Wl,--build-id=none,-z,max-page-size=4096 \
+    gcc -O2 -g "${GUEST_WARNINGS[@]}" "${BARE_FLAGS[@]}" \
+        -Wl,--build-id=none,-z,max-page-size=4096 \
         -Wl,--no-warn-rwx-segments -Wl,-T,"$source/bare.ld" \
-        -o "$tmp/kernel" "$source/start.S" "$source/bare.c"
+        -o "$tmp/kernel" "$source/start.S" "$source"/*.c "$source"/../shared/*.c
     gcc -c -o "$tmp/firmware.o" "$source/firmware.S"
     objcopy -O binary -j .text "$tmp/firmware.o" "$tmp/firmware"
     for name in no-manual no-register; do
-        gcc -O2 -g -Wall -shared -fPIC -o "$tmp/$name.so" "$source/$name.c"
+        gcc -O2 -g -Wall -shared -fPIC -o "$tmp/$name.so" "$source/../preload/$name.c"
     done
     rm "$tmp/firmware.o"
     mv "$tmp" "$GUEST/bare"

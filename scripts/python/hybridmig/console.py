@@ -26,7 +26,7 @@ class GuestError(Exception):
 
 
 class Line:
-    """One line of the protocol in tests/guest/init.c."""
+    """One line of the protocol in tests/guest/linux/main.c."""
     def __init__(self, at, side, number, kind, text):
         self.at = at            # time.monotonic() when its end was received
         self.side = side        # where its end came from

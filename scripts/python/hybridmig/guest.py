@@ -54,7 +54,7 @@ class GuestConfig:
                              f'not one of {", ".join(DISK_FORMATS)}')
 
     def settings(self):
-        """What the guest's program is told, as tests/guest/init.c says."""
+        """What the guest's program is told, as tests/guest/linux/main.c says."""
         words = [f'hm.pages={self.pages}', f'hm.zero={self.zero}',
                  f'hm.untouched={self.untouched}',
                  f'hm.work={self.workload.replace(" ", ",")}', *self.words]

@@ -82,7 +82,7 @@ class Lan:
 
 
 def expected_answer(number):
-    """What the guest answers at SERVE_PORT: mix() of tests/guest/pages.h."""
+    """What the guest answers at SERVE_PORT: mix() of tests/guest/shared/pages.h."""
     x = (number + 0x9e3779b97f4a7c15) & _MASK
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9 & _MASK
     x = (x ^ (x >> 27)) * 0x94d049bb133111eb & _MASK

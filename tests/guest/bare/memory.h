@@ -1,114 +1,18 @@
 /*
  * The bare guest's memory: where the set lies, and the tables that say so.
- * Part of bare.c.
- *
- * The program ends a few hundred KiB above 1 MiB. Above it lie the table of
- * versions, page tables, and the pages of the set; those of 4 KiB in an order
- * in which neighbours are far apart, as in a guest that has run for a while.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef TESTS_GUEST_BARE_MEMORY_H
 #define TESTS_GUEST_BARE_MEMORY_H
 
-#include "../pages.h"
-#include "serial.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-#define SPREAD          2654435761u     /* a prime larger than any set */
-#define TABLE_WORDS     512
-#define TABLES_MAX      512             /* all that one GiB needs */
-#define LARGE_SIZE      0x200000ull
-/* What the processor adds to an entry: that the page was used and written */
-#define PAGE_USED       0x60ull
-
-extern uint64_t gib1[TABLE_WORDS];
-extern uint8_t code_begin[], code_end[], program_end[];
-
-static uint64_t memory_next;            /* the first byte that is free */
-static uint64_t memory_end;
-static uint64_t *tables;
-static uint64_t set_first;              /* where in memory the set begins */
-static bool set_large, set_mixed;
-
-static void *take(uint64_t size, uint64_t align)
-{
-    uint64_t at = (memory_next + align - 1) & -align;
-
-    if (at + size > memory_end) {
-        die("the working set does not fit");
-    }
-    memory_next = at + size;
-    return (void *)at;
-}
-
-static uint64_t entry_of(uint64_t page)
-{
-    uint64_t place = set_mixed ? page * SPREAD % set_pages : page;
-
-    return (set_first + place * PAGE_SIZE) | PAGE_ALL;
-}
-
-static uint64_t large_entry_of(uint64_t number)
-{
-    return (set_first + number * LARGE_SIZE) | PAGE_ALL | PAGE_LARGE;
-}
-
-static void map_set(void)
-{
-    uint64_t large = (set_pages + TABLE_WORDS - 1) / TABLE_WORDS;
-
-    if (large > TABLES_MAX) {
-        die("the working set does not fit");
-    }
-    version = take(set_pages * sizeof(*version), PAGE_SIZE);
-    memset((void *)version, 0, set_pages * sizeof(*version));
-    if (set_large) {
-        set_first = (uint64_t)take(large * LARGE_SIZE, LARGE_SIZE);
-        for (uint64_t i = 0; i < large; i++) {
-            gib1[i] = large_entry_of(i);
-        }
-    } else {
-        tables = take(large * PAGE_SIZE, PAGE_SIZE);
-        set_first = (uint64_t)take(set_pages * PAGE_SIZE, PAGE_SIZE);
-        for (uint64_t page = 0; page < set_pages; page++) {
-            tables[page] = entry_of(page);
-        }
-        for (uint64_t i = 0; i < large; i++) {
-            gib1[i] = (uint64_t)(tables + i * TABLE_WORDS) | PAGE_ALL;
-        }
-    }
-    set = (uint8_t *)SET_ADDRESS;
-}
+/* How the set lies in memory that ends there; its sizes are known. */
+void map_set(uint64_t memory_end, bool large, bool mixed);
 
 /* The tables themselves are memory that has to be right */
-static bool tables_are_right(void)
-{
-    uint64_t differ = 0;
-
-    for (uint64_t page = 0; !set_large && page < set_pages; page++) {
-        differ |= (tables[page] ^ entry_of(page)) & ~PAGE_USED;
-    }
-    for (uint64_t i = 0; i * TABLE_WORDS < set_pages; i++) {
-        uint64_t entry = set_large ? large_entry_of(i) :
-                         (uint64_t)(tables + i * TABLE_WORDS) | PAGE_ALL;
-
-        differ |= (gib1[i] ^ entry) & ~PAGE_USED;
-    }
-    return !differ;
-}
-
-static void make_set(void)
-{
-    uint64_t page;
-
-    map_set();
-    for (page = 0; page < zero_pages; page++) {
-        memset(set + page * PAGE_SIZE, 1, PAGE_SIZE);
-        memset(set + page * PAGE_SIZE, 0, PAGE_SIZE);
-    }
-    for (; page < set_pages - untouched_pages; page++) {
-        write_page(page);
-    }
-}
+bool tables_are_right(void);
 
 #endif

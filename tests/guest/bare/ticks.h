@@ -1,113 +1,21 @@
 /*
- * Whether the bare guest stood still, and how much it got done: as ../ticks.h,
- * but called in passing. Part of bare.c; only the first CPU's.
+ * Whether the bare guest stood still, and how much it got done: as
+ * ../linux/ticks.h, but called in passing; only the first CPU's.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef TESTS_GUEST_BARE_TICKS_H
 #define TESTS_GUEST_BARE_TICKS_H
 
-#include "work.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-#define TICK_PORT       0xe9
-#define TICK_NS         1000000
-#define REPORT_TICKS    100
-#define GAP_NS          5000000
+extern uint64_t tick_due;
 
-static uint64_t ticks, tick_due, tick_last, report_due, reported;
-static uint64_t gap_max, gap_max_at;
+void begin_ticks(void);
+void tick_if_due(void);
 
-static void check_cpu(Worker *w)
-{
-    if (!registers_hold(mix(w->index))) {
-        atomic_store(&w->registers_bad, true);
-    }
-}
-
-static void begin_cpu(Worker *w)
-{
-    w->random = w->index + 1;
-    fill_registers(mix(w->index));
-}
-
-static void begin_ticks(void)
-{
-    tick_last = tick_due = report_due = now_ns();
-}
-
-static void report(uint64_t now)
-{
-    uint64_t done = atomic_load(&workers[0].done) +
-                    atomic_load(&workers[1].done);
-
-    begin_line("tp");
-    say_field("t", now / 1000);
-    say_field("done", done - reported);
-    say_field("total", done);
-    say_field("writes", atomic_load(&writes));
-    say_field("files", 0);
-    end_line();
-    reported = done;
-}
-
-static void tick_if_due(void)
-{
-    uint64_t now = now_ns(), gap = now - tick_last;
-
-    if (now < tick_due) {
-        return;
-    }
-    outb(TICK_PORT, 'a' + ticks++ % 26);
-    if (gap > gap_max) {
-        gap_max = gap;
-        gap_max_at = now;
-    }
-    if (gap > GAP_NS) {
-        begin_line("gap");
-        say_field("us", gap / 1000);
-        say_field("at", now / 1000);
-        end_line();
-    }
-    tick_last = now;
-    tick_due += TICK_NS;
-    if (now > tick_due + TICK_NS) {
-        tick_due = now + TICK_NS;
-    }
-    if (now >= report_due) {
-        report_due += REPORT_TICKS * TICK_NS;
-        if (now > report_due) {
-            report_due = now + REPORT_TICKS * TICK_NS;
-        }
-        report(now);
-    }
-    exchange();
-}
-
-static void stats(uint64_t misread, bool reset)
-{
-    begin_line("stats");
-    say_field("pages", set_pages);
-    say_string(" gap");
-    say_field("max", gap_max / 1000);
-    say_string("us at ");
-    say_number(gap_max_at / 1000);
-    say_field("ticks", ticks);
-    say_field("writes", atomic_load(&writes));
-    say_field("misread", misread);
-    say_word("work", workload->name);
-    end_line();
-    if (reset) {
-        gap_max = 0;
-    }
-}
-
-/* The first CPU is not working while it calls this */
-static void park(void)
-{
-    atomic_fetch_or(&work_epoch, 1);
-    while (atomic_load(&working)) {
-        tick_if_due();
-    }
-}
+/* Answers the command "stats". */
+void stats(bool reset);
 
 #endif

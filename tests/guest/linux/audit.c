@@ -1,15 +1,17 @@
 /*
- * What the test guest checks besides its working set: memory that others look
- * after, its own code, a file, what lies in a pipe. Part of init.c.
+ * What the test guest checks.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_CHECKS_H
-#define TESTS_GUEST_CHECKS_H
-
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
-#include "pages.h"
+#include "../shared/pages.h"
+#include "audit.h"
+#include "serial.h"
+#include "workloads.h"
 
 #define PIPE_BYTES    32768
 
@@ -26,8 +28,6 @@ static uint64_t sum_bytes(uint64_t sum, const uint8_t *data, size_t length)
 
 static uint64_t sum_code(void)
 {
-    extern const uint8_t __executable_start[], etext[];
-
     return sum_bytes(1, __executable_start, etext - __executable_start);
 }
 
@@ -84,15 +84,47 @@ static bool pipe_is_right(void)
     return right;
 }
 
-static bool begin_checks(void)
+void begin_audit(void)
 {
     code_sum = sum_code();
     file_sum = sum_file();
     if (pipe(pipe_fd)) {
-        return false;
+        die("pipe");
     }
     fill_pipe();
-    return true;
 }
 
-#endif
+static const char *word_for(bool right)
+{
+    return right ? "ok" : "bad";
+}
+
+void say_audit(void)
+{
+    uint64_t start = now_ns();
+    SetAudit found = audit_set(NULL);
+    char list[8 * 21] = "-";
+    int used = 0;
+
+    for (uint64_t i = 0; i < found.wrong && i < 8; i++) {
+        used += snprintf(list + used, sizeof(list) - used, "%s%" PRIu64,
+                         used ? "," : "", found.first[i]);
+    }
+    say("audit pages=%" PRIu64 " wrong=%" PRIu64 " first=%s table=%s code=%s"
+        " file=%s pipe=%s misread=%" PRIu64 " writes=%" PRIu64 " us=%" PRIu64,
+        set_pages, found.wrong, list, word_for(found.table_right),
+        word_for(sum_code() == code_sum), word_for(sum_file() == file_sum),
+        word_for(pipe_is_right()), work_misread(), atomic_load(&writes),
+        (now_ns() - start) / 1000);
+}
+
+const char *corrupt(const char *arg)
+{
+    uint64_t page;
+
+    if (sscanf(arg, "%" SCNu64, &page) != 1 || page >= set_pages) {
+        return "no such page";
+    }
+    corrupt_page(page);
+    return NULL;
+}

@@ -1,13 +1,18 @@
 /*
- * Whether the test guest stood still, and how much it got done. Part of init.c.
+ * Whether the test guest stood still, and how much it got done.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_TICKS_H
-#define TESTS_GUEST_TICKS_H
-
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <sys/io.h>
+#include "../shared/pages.h"
 #include "files.h"
+#include "serial.h"
+#include "ticks.h"
 #include "workloads.h"
 
 #define TICK_PORT     0xe9
@@ -81,17 +86,15 @@ static void *report_thread(void *opaque)
 
     set_priority(10);
     for (;;) {
-        uint64_t now, done = 0;
+        uint64_t now, done;
 
         due += REPORT_TICKS * TICK_NS;
         sleep_until(due);
         now = now_ns();
-        for (unsigned i = 0; i < MAX_THREADS; i++) {
-            done += atomic_load(&workers[i].done);
-        }
+        done = work_done();
         say("tp t=%" PRIu64 " done=%" PRIu64 " total=%" PRIu64
             " writes=%" PRIu64 " files=%" PRIu64, now / 1000, done - before,
-            done, atomic_load(&writes), atomic_load(&files_written));
+            done, atomic_load(&writes), files_done());
         before = done;
         if (atomic_load(&recent_head) - tail > GAPS) {
             tail = atomic_load(&recent_head) - GAPS;
@@ -110,7 +113,26 @@ static void *report_thread(void *opaque)
     return NULL;
 }
 
-static void stats(bool reset)
+static void begin_thread(void *(*function)(void *))
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, function, NULL)) {
+        die("thread");
+    }
+}
+
+void begin_ticks(void)
+{
+    begin_thread(tick_thread);
+}
+
+void begin_reports(void)
+{
+    begin_thread(report_thread);
+}
+
+void stats(bool reset)
 {
     uint64_t max = 0, at = 0;
 
@@ -128,7 +150,5 @@ static void stats(bool reset)
     say("stats pages=%" PRIu64 " gap max=%" PRIu64 "us at %" PRIu64
         " ticks=%" PRIu64 " writes=%" PRIu64 " misread=%" PRIu64
         " work=%s", set_pages, max / 1000, at / 1000, atomic_load(&ticks),
-        atomic_load(&writes), atomic_load(&misread), workload->name);
+        atomic_load(&writes), work_misread(), work_name());
 }
-
-#endif

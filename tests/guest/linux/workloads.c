@@ -1,16 +1,23 @@
 /*
- * What the test guest does with its pages. Part of init.c.
+ * The threads that work on the test guest's pages.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_WORKLOADS_H
-#define TESTS_GUEST_WORKLOADS_H
-
+#define _GNU_SOURCE
+#include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "../shared/pages.h"
+#include "../shared/steps.h"
 #include "job.h"
-#include "pages.h"
 #include "serial.h"
 #include "touch.h"
+#include "workloads.h"
 
 #define MAX_THREADS   2
 #define ZIPF_BUCKETS  4096
@@ -18,75 +25,27 @@
 #define ZIPF_SPREAD   2654435761u   /* a prime larger than any set */
 #define MOVES         8             /* steps in which a window moves on */
 
-typedef struct Worker Worker;
-
 typedef struct {
     const char *name;
-    void (*step)(Worker *w);    /* does one page */
+    void (*step)(Stepper *s);   /* does one page */
     bool (*begin)(void);        /* may be missing */
 } Workload;
 
-struct Worker {
-    pthread_t thread;
-    unsigned index;
-    uint64_t random;
-    uint64_t next;
-    uint64_t window;            /* where it begins */
+typedef struct {
+    Stepper step;
     _Atomic uint64_t done;      /* pages, for the throughput line */
     Touch touch;
-};
+} Worker;
 
 static _Atomic uint64_t misread;
 
 static const Workload *workload;
-static uint64_t work_pages, work_rate;
-static unsigned work_threads;
 static _Atomic unsigned work_epoch;     /* odd: parked */
 static _Atomic unsigned working;
 static Worker workers[MAX_THREADS];
 
 /* At which rank, in 1/256, each 4096th of all accesses begins. */
 static uint32_t zipf_rank[ZIPF_BUCKETS + 1];
-
-static uint64_t random_below(Worker *w, uint64_t limit)
-{
-    w->random += STEP;
-    return mix(w->random) % limit;
-}
-
-/* The pages of a hot set are shared out among the threads. */
-static void step_hot(Worker *w)
-{
-    if (w->next >= work_pages) {
-        w->next = w->index;
-    }
-    write_page(data_first + w->next);
-    w->next += work_threads;
-}
-
-static void step_random(Worker *w)
-{
-    write_page(data_first + random_below(w, work_pages));
-}
-
-static void step_read(Worker *w)
-{
-    uint64_t page = random_below(w, set_pages);
-    uint32_t v;
-
-    if (!page_reads_right(page, &v) && atomic_fetch_add(&misread, 1) < 10) {
-        say("misread page=%" PRIu64 " version=%u", page, v);
-    }
-}
-
-static void step_mix(Worker *w)
-{
-    if ((atomic_load(&w->done) & 7) == 7) {
-        step_read(w);
-    } else {
-        step_hot(w);
-    }
-}
 
 /* The inverse of the sum of 1 / rank^0.99, with lines between its points. */
 static bool begin_zipf(void)
@@ -114,74 +73,72 @@ static bool begin_zipf(void)
 }
 
 /* Ranks are spread over the set, so that hot pages are no neighbours. */
-static void step_zipf(Worker *w)
+static void step_zipf(Stepper *s)
 {
-    uint64_t pick = random_below(w, ZIPF_BUCKETS << 16);
+    uint64_t pick = random_below(s, ZIPF_BUCKETS << 16);
     uint64_t from = zipf_rank[pick >> 16], to = zipf_rank[(pick >> 16) + 1];
     uint64_t rank = (from + ((to - from) * (pick & 0xffff) >> 16)) >> 8;
 
     write_page(data_first + rank * ZIPF_SPREAD % work_pages);
 }
 
-static void step_readmostly(Worker *w)
+static void step_readmostly(Stepper *s)
 {
-    if ((atomic_load(&w->done) & 15) == 15) {
-        step_random(w);
+    if ((s->here & 15) == 15) {
+        step_random(s);
     } else {
-        step_read(w);
+        step_read(s);
     }
 }
 
 /* The threads share out the window's pages, and move on each by itself. */
-static void step_moving(Worker *w)
+static void step_moving(Stepper *s)
 {
-    if (w->next >= work_pages) {
-        w->next = w->index;
-        w->window = (w->window + (work_pages + MOVES - 1) / MOVES) %
+    if (s->next >= work_pages) {
+        s->next = s->index;
+        s->window = (s->window + (work_pages + MOVES - 1) / MOVES) %
                     data_pages;
     }
-    write_page(data_first + (w->window + w->next) % data_pages);
-    w->next += work_threads;
+    write_page(data_first + (s->window + s->next) % data_pages);
+    s->next += work_threads;
 }
 
-/* Two threads that do not touch memory alike. */
-static void step_apart(Worker *w)
+static void step_job(Stepper *s)
 {
-    if (w->index) {
-        step_random(w);
-    } else {
-        step_hot(w);
-    }
+    do_job(s->next % JOB_PARTS);
+    s->next += work_threads;
 }
 
-static void step_job(Worker *w)
-{
-    do_job(w->next % JOB_PARTS);
-    w->next += work_threads;
-}
-
+/* Beside those of steps.h */
 static const Workload workloads[] = {
     { "idle", NULL },
-    { "hot", step_hot },            /* writes pages= pages in turn */
-    { "random", step_random },      /* writes any of pages= pages */
-    { "read", step_read },          /* checks any page */
-    { "mix", step_mix },            /* as hot; each eighth is a read */
+    { "hot", step_hot },
+    { "random", step_random },
+    { "read", step_read },
+    { "mix", step_mix },
     { "zipf", step_zipf, begin_zipf },  /* writes pages= pages, skew 0.99 */
     { "readmostly", step_readmostly },  /* one in 16 is a write, as random */
     { "moving", step_moving },      /* as hot, but the pages= pages move */
-    { "apart", step_apart },        /* the first thread as hot, others random */
+    { "apart", step_apart },
     { "job", step_job, begin_job }, /* compresses; a page is 16 KiB of text */
 };
+
+void note_misread(Stepper *s, uint64_t page, uint32_t v)
+{
+    if (atomic_fetch_add(&misread, 1) < 10) {
+        say("misread page=%" PRIu64 " version=%u", page, v);
+    }
+}
 
 /* Each has a CPU of its own, if there are as many. */
 static void pin(const Worker *w)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    cpu_set_t set;
+    cpu_set_t mine;
 
-    CPU_ZERO(&set);
-    CPU_SET(w->index % (cpus > 0 ? cpus : 1), &set);
-    sched_setaffinity(0, sizeof(set), &set);
+    CPU_ZERO(&mine);
+    CPU_SET(w->step.index % (cpus > 0 ? cpus : 1), &mine);
+    sched_setaffinity(0, sizeof(mine), &mine);
 }
 
 static void *worker_thread(void *opaque)
@@ -196,14 +153,14 @@ static void *worker_thread(void *opaque)
 
         atomic_fetch_add(&working, 1);
         if (epoch & 1 || atomic_load(&work_epoch) != epoch ||
-            !workload->step || w->index >= work_threads) {
+            !workload->step || w->step.index >= work_threads) {
             atomic_fetch_sub(&working, 1);
             usleep(1000);
             continue;
         }
         job = workload;
-        w->next = w->index;
-        w->window = 0;
+        w->step.next = w->step.index;
+        w->step.window = w->step.here = 0;
         start = now_ns();
         last = __rdtsc();
         for (done = 0; atomic_load(&work_epoch) == epoch; done++) {
@@ -214,7 +171,8 @@ static void *worker_thread(void *opaque)
                 last = __rdtsc();
                 continue;
             }
-            job->step(w);
+            job->step(&w->step);
+            w->step.here++;
             last = time_touch(&w->touch, last);
             atomic_fetch_add(&w->done, 1);
         }
@@ -223,7 +181,43 @@ static void *worker_thread(void *opaque)
     return NULL;
 }
 
-static void park_workers(void)
+void begin_workers(void)
+{
+    begin_touch();
+    workload = &workloads[0];
+    work_threads = 1;
+    for (unsigned i = 0; i < MAX_THREADS; i++) {
+        pthread_t thread;
+
+        workers[i].step.index = i;
+        workers[i].step.random = i + 1;
+        if (pthread_create(&thread, NULL, worker_thread, &workers[i])) {
+            die("thread");
+        }
+    }
+}
+
+const char *work_name(void)
+{
+    return workload->name;
+}
+
+uint64_t work_done(void)
+{
+    uint64_t done = 0;
+
+    for (unsigned i = 0; i < MAX_THREADS; i++) {
+        done += atomic_load(&workers[i].done);
+    }
+    return done;
+}
+
+uint64_t work_misread(void)
+{
+    return atomic_load(&misread);
+}
+
+void park_workers(void)
 {
     atomic_fetch_or(&work_epoch, 1);
     while (atomic_load(&working)) {
@@ -231,7 +225,7 @@ static void park_workers(void)
     }
 }
 
-static void touch(bool reset)
+void touch(bool reset)
 {
     Touch *all[MAX_THREADS];
 
@@ -241,8 +235,7 @@ static void touch(bool reset)
     say_touch(all, MAX_THREADS, reset);
 }
 
-/* rate = 0 is as fast as it goes. */
-static const char *start_work(char *args)
+const char *start_work(char *args)
 {
     char *save = NULL, *name = strtok_r(args, " ,", &save), *word;
     uint64_t pages = data_pages, rate = 0, threads = 1;
@@ -277,5 +270,3 @@ static const char *start_work(char *args)
     atomic_fetch_add(&work_epoch, 1);
     return NULL;
 }
-
-#endif

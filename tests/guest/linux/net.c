@@ -1,25 +1,27 @@
 /*
- * The test guest's network card and what is served over it: Redis, when the
- * initramfs has it, and numbers that a client can check. Part of init.c.
+ * The test guest's network card and what is served over it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_NET_H
-#define TESTS_GUEST_NET_H
-
+#define _GNU_SOURCE
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include "pages.h"
+#include "../shared/pages.h"
+#include "net.h"
 #include "serial.h"
 
 #define CARD          "eth0"
@@ -200,8 +202,7 @@ static void start_serving(void)
     }
 }
 
-/* With an address the guest has a card, and serves what it can. */
-static void begin_net(const char *ip)
+void begin_net(const char *ip)
 {
     load_modules();
     bring_up("lo", "127.0.0.1");
@@ -211,5 +212,3 @@ static void begin_net(const char *ip)
         start_redis();
     }
 }
-
-#endif

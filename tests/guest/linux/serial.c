@@ -1,12 +1,11 @@
 /*
- * What the test guest says, and the time. Part of init.c.
+ * What the test guest says, and the time.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_SERIAL_H
-#define TESTS_GUEST_SERIAL_H
-
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,15 +13,35 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/klog.h>
 #include <sys/reboot.h>
+#include "serial.h"
 
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
 static int serial;
 static uint64_t line_number;
 
-static uint64_t now_ns(void)
+int open_serial(void)
+{
+    struct termios t;
+
+    serial = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (serial < 0) {
+        exit(1);
+    }
+    tcgetattr(serial, &t);
+    cfmakeraw(&t);
+    t.c_cflag |= CLOCAL;
+    tcsetattr(serial, TCSANOW, &t);
+    /* From here on only a panic of the kernel may break into a line. */
+    klogctl(8, NULL, 1);
+    return serial;
+}
+
+uint64_t now_ns(void)
 {
     struct timespec t;
 
@@ -30,7 +49,7 @@ static uint64_t now_ns(void)
     return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-static void sleep_until(uint64_t ns)
+void sleep_until(uint64_t ns)
 {
     struct timespec t = { ns / 1000000000, ns % 1000000000 };
 
@@ -39,8 +58,7 @@ static void sleep_until(uint64_t ns)
     }
 }
 
-__attribute__((format(printf, 1, 2)))
-static void say(const char *format, ...)
+void say(const char *format, ...)
 {
     char line[600];
     int used, n;
@@ -65,20 +83,17 @@ static void say(const char *format, ...)
     pthread_mutex_unlock(&say_lock);
 }
 
-static void set_priority(int priority)
+void set_priority(int priority)
 {
     struct sched_param param = { .sched_priority = priority };
 
     pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
 }
 
-/* A kernel panic is what the harness sees of a guest that cannot start. */
-static void die(const char *what)
+void die(const char *what)
 {
     say("fatal %s: %s", what, strerror(errno));
     sleep(1);
     reboot(RB_POWER_OFF);
     exit(1);
 }
-
-#endif

@@ -1,17 +1,19 @@
 /*
- * A job whose output is checked: it compresses a text of some parts again and
- * again, keeps what comes out, and reads it back. Part of init.c.
+ * A job whose output is checked.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_JOB_H
-#define TESTS_GUEST_JOB_H
-
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <zlib.h>
-#include "pages.h"
+#include "../shared/pages.h"
+#include "job.h"
 #include "serial.h"
 
-#define JOB_PARTS     64
 #define JOB_BYTES     16384
 #define JOB_ROOM      (JOB_BYTES + 1024)    /* more than compressBound() */
 #define JOB_LEVEL     6
@@ -53,7 +55,7 @@ static bool job_part_is_right(unsigned part, const uint8_t *data,
            room == JOB_BYTES && !memcmp(text, back, JOB_BYTES);
 }
 
-static bool begin_job(void)
+bool begin_job(void)
 {
     uint8_t text[JOB_BYTES];
 
@@ -74,8 +76,7 @@ static bool begin_job(void)
     return true;
 }
 
-/* Parts of different workers differ: each is done by one at a time. */
-static void do_job(unsigned part)
+void do_job(unsigned part)
 {
     uint8_t text[JOB_BYTES], data[JOB_ROOM];
     uLongf length = sizeof(data);
@@ -91,8 +92,7 @@ static void do_job(unsigned part)
     atomic_fetch_add(&job_part[part].times, 1);
 }
 
-/* Answers the command "job": checks all the output. No worker may run. */
-static void say_job(void)
+void say_job(void)
 {
     uint64_t done = 0, wrong = 0;
 
@@ -106,7 +106,7 @@ static void say_job(void)
         JOB_PARTS, done, wrong, atomic_load(&job_wrong));
 }
 
-static const char *corrupt_job(const char *arg)
+const char *corrupt_job(const char *arg)
 {
     unsigned part;
 
@@ -116,5 +116,3 @@ static const char *corrupt_job(const char *arg)
     job_part[part].data[10] ^= 1;
     return NULL;
 }
-
-#endif

@@ -1,12 +1,13 @@
 /*
- * The bare guest: does what ../init.c does, without an operating system.
+ * The bare guest: does what ../linux/main.c does, without an operating system.
  *
  * It runs in user mode from its first page table on (start.S says why), so
  * KVM's dirty log and real page faults can be tested where no Linux boots. It
  * starts in a fraction of the time that one takes.
  *
- * The serial protocol is that of ../init.c: ping, work, stop, audit, corrupt,
- * stats. So is the command line: hm.pages= hm.zero= hm.untouched= hm.work=,
+ * The serial protocol is that of ../linux/main.c: ping, work, stop, audit,
+ * corrupt, stats. So is the command line: hm.pages= hm.zero= hm.untouched=
+ * hm.work=,
  * and of this guest alone
  *
  *   hm.large=1     the set lies in pages of 2 MiB
@@ -21,12 +22,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../shared/pages.h"
 #include "machine.h"
-#include "serial.h"
 #include "memory.h"
-#include "work.h"
-#include "ticks.h"
+#include "serial.h"
 #include "smp.h"
+#include "start.h"
+#include "ticks.h"
+#include "work.h"
 
 #define MAX_ADDRESS     0x40000000      /* what start.S maps */
 
@@ -87,7 +90,7 @@ static const char *start_work(const char *args)
     uint64_t values[] = { data_pages, 0, 1 };
     const Workload *job = NULL;
 
-    for (unsigned i = 0; i < sizeof(workloads) / sizeof(*job); i++) {
+    for (unsigned i = 0; i < workloads_count; i++) {
         const char *rest = after(args, workloads[i].name);
 
         if (rest && (!*rest || between_words(*rest))) {
@@ -115,12 +118,8 @@ static const char *start_work(const char *args)
         !values[2] || values[2] > cpus) {
         return "setting of a workload is out of range";
     }
-    park();
-    workload = job;
-    work_pages = values[0];
-    work_rate = values[1];
-    work_threads = values[2];
-    atomic_fetch_add(&work_epoch, 1);
+    park(tick_if_due);
+    set_work(job, values[0], values[1], values[2]);
     return NULL;
 }
 
@@ -134,11 +133,6 @@ static uint64_t sum_code(void)
     return sum;
 }
 
-static uint64_t misread(void)
-{
-    return atomic_load(&workers[0].misread) + atomic_load(&workers[1].misread);
-}
-
 static const char *word_for(bool right)
 {
     return right ? "ok" : "bad";
@@ -146,54 +140,38 @@ static const char *word_for(bool right)
 
 static void audit(void)
 {
-    uint64_t wrong = 0, sum = 0, total = 0, start = now_ns(), first[8];
-    bool table;
+    uint64_t start = now_ns();
+    SetAudit found;
 
-    park();
-    for (uint64_t page = 0; page < set_pages; page++) {
-        uint32_t v = atomic_load(&version[page]);
-
-        sum += v ? page_seed(page, v) : 0;
-        total += v / 2;
-        if (v & 1 || !page_is(page, v)) {
-            if (wrong < 8) {
-                first[wrong] = page;
-            }
-            wrong++;
-        }
-        tick_if_due();
-    }
-    table = sum == atomic_load(&table_sum) && total == atomic_load(&writes);
+    park(tick_if_due);
+    found = audit_set(tick_if_due);
     begin_line("audit");
     say_field("pages", set_pages);
-    say_field("wrong", wrong);
+    say_field("wrong", found.wrong);
     say_string(" first=");
-    for (uint64_t i = 0; i < wrong && i < 8; i++) {
+    for (uint64_t i = 0; i < found.wrong && i < 8; i++) {
         say_string(i ? "," : "");
-        say_number(first[i]);
+        say_number(found.first[i]);
     }
-    say_string(wrong ? "" : "-");
-    say_word("table", word_for(table));
+    say_string(found.wrong ? "" : "-");
+    say_word("table", word_for(found.table_right));
     say_word("code", word_for(sum_code() == code_sum));
     say_word("pagetables", word_for(tables_are_right()));
-    say_word("registers", word_for(!workers[0].registers_bad &&
-                                   !workers[1].registers_bad));
-    say_field("misread", misread());
+    say_word("registers", word_for(registers_are_right()));
+    say_field("misread", work_misread());
     say_field("writes", atomic_load(&writes));
     say_field("us", (now_ns() - start) / 1000);
     end_line();
 }
 
-/* Which bit follows from the page, so that all offsets get their turn. */
 static const char *corrupt(const char *arg)
 {
-    uint64_t page, bit;
+    uint64_t page;
 
     if (!read_number(&arg, &page) || page >= set_pages) {
         return "no such page";
     }
-    bit = mix(page) % (PAGE_SIZE * 8);
-    set[page * PAGE_SIZE + bit / 8] ^= 1 << bit % 8;
+    corrupt_page(page);
     return NULL;
 }
 
@@ -219,14 +197,14 @@ static void obey(const char *line)
     } else if (after(line, "work ")) {
         answer(start_work(after(line, "work ")));
     } else if (is(line, "stop")) {
-        park();
+        park(tick_if_due);
         answer(NULL);
     } else if (is(line, "audit")) {
         audit();
     } else if (after(line, "corrupt ")) {
         answer(corrupt(after(line, "corrupt ")));
     } else if (is(line, "stats") || is(line, "stats reset")) {
-        stats(misread(), is(line, "stats reset"));
+        stats(is(line, "stats reset"));
     } else {
         answer("unknown command");
     }
@@ -262,27 +240,33 @@ static void read_settings(void)
     fw_read(FW_CMDLINE_SIZE, &size, sizeof(size));
     fw_read(FW_CMDLINE, settings,
             size < sizeof(settings) ? size : sizeof(settings) - 1);
-    fw_read(FW_RAM_SIZE, &memory_end, sizeof(memory_end));
     fw_read(FW_CPUS, &count, sizeof(count));
     cpus = count;
-    if (memory_end > MAX_ADDRESS) {
-        memory_end = MAX_ADDRESS;
+    nap_ns = number_setting("hm.nap=", SLEEP_MOST);
+    if (cpus > CPUS_MAX) {
+        die("too many CPUs");
     }
-    memory_next = (uint64_t)program_end;
+}
+
+static void make_set(void)
+{
+    uint64_t memory_end = 0;
+    bool large = number_setting("hm.large=", 0);
+
     set_pages = number_setting("hm.pages=", 8192);
     zero_pages = number_setting("hm.zero=", 0);
     untouched_pages = number_setting("hm.untouched=", 0);
-    set_large = number_setting("hm.large=", 0);
-    set_mixed = number_setting("hm.mixed=", 1) && !set_large;
-    nap_ns = number_setting("hm.nap=", UINT32_MAX - 1);
     if (zero_pages + untouched_pages >= set_pages) {
         die("the working set does not fit");
     }
     data_first = zero_pages;
     data_pages = set_pages - zero_pages - untouched_pages;
+    fw_read(FW_RAM_SIZE, &memory_end, sizeof(memory_end));
+    map_set(memory_end < MAX_ADDRESS ? memory_end : MAX_ADDRESS, large,
+            number_setting("hm.mixed=", 1) && !large);
+    fill_set();
 }
 
-/* An exception that is none of ours, and what the processor says of it */
 void exception(uint64_t number, uint64_t first, uint64_t second, uint64_t at)
 {
     begin_line("fatal exception");
@@ -305,12 +289,8 @@ static void begin(void)
     measure_tsc();
     begin_timer();
     read_settings();
-    if (cpus > CPUS_MAX) {
-        die("too many CPUs");
-    }
     code_sum = sum_code();
     make_set();
-    workload = &workloads[0];
     begin_cpu(&workers[0]);
     if (cpus > 1) {
         begin_second();

@@ -40,78 +40,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <time.h>
 #include <unistd.h>
-#include <sys/io.h>
-#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
-#include "checks.h"
+#include "../shared/pages.h"
+#include "audit.h"
 #include "files.h"
 #include "job.h"
 #include "net.h"
-#include "pages.h"
 #include "serial.h"
 #include "ticks.h"
 #include "workloads.h"
-
-static void audit(void)
-{
-    uint64_t wrong = 0, sum = 0, total = 0, start = now_ns();
-    char list[128] = "-";
-    int used = 0;
-    bool table;
-
-    park_workers();
-    for (uint64_t page = 0; page < set_pages; page++) {
-        uint32_t v = atomic_load(&version[page]);
-
-        sum += v ? page_seed(page, v) : 0;
-        total += v / 2;
-        if (v & 1 || !page_is(page, v)) {
-            if (wrong++ < 8) {
-                used += snprintf(list + used, sizeof(list) - used, "%s%" PRIu64,
-                                 used ? "," : "", page);
-            }
-        }
-    }
-    table = sum == atomic_load(&table_sum) && total == atomic_load(&writes);
-    say("audit pages=%" PRIu64 " wrong=%" PRIu64 " first=%s table=%s code=%s"
-        " file=%s pipe=%s misread=%" PRIu64 " writes=%" PRIu64 " us=%" PRIu64,
-        set_pages, wrong, list, table ? "ok" : "bad",
-        sum_code() == code_sum ? "ok" : "bad",
-        sum_file() == file_sum ? "ok" : "bad",
-        pipe_is_right() ? "ok" : "bad", atomic_load(&misread),
-        atomic_load(&writes), (now_ns() - start) / 1000);
-}
-
-/* Which bit follows from the page, so that all offsets get their turn. */
-static const char *corrupt(const char *arg)
-{
-    uint64_t page, bit;
-
-    if (sscanf(arg, "%" SCNu64, &page) != 1 || page >= set_pages) {
-        return "no such page";
-    }
-    bit = mix(page) % (PAGE_SIZE * 8);
-    set[page * PAGE_SIZE + bit / 8] ^= 1 << bit % 8;
-    return NULL;
-}
 
 static void answer(const char *error)
 {
@@ -132,7 +78,8 @@ static void obey(char *line)
         park_workers();
         answer(NULL);
     } else if (!strcmp(line, "audit")) {
-        audit();
+        park_workers();
+        say_audit();
     } else if (!strncmp(line, "corrupt ", 8)) {
         answer(corrupt(line + 8));
     } else if (!strncmp(line, "stats", 5)) {
@@ -140,7 +87,7 @@ static void obey(char *line)
     } else if (!strcmp(line, "files start")) {
         answer(start_files());
     } else if (!strcmp(line, "files stop")) {
-        atomic_store(&files_go, false);
+        stop_files();
         answer(NULL);
     } else if (!strcmp(line, "files")) {
         check_files();
@@ -203,32 +150,17 @@ static uint64_t setting(const char *name, uint64_t value)
     return value;
 }
 
-static void open_console(void)
+static void mount_system(void)
 {
-    struct termios t;
-
-    if (getpid() == 1) {
-        mkdir("/dev", 0755);
-        mkdir("/proc", 0755);
-        mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-        mount("proc", "/proc", "proc", 0, NULL);
-    }
-    serial = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (serial < 0) {
-        exit(1);
-    }
-    tcgetattr(serial, &t);
-    cfmakeraw(&t);
-    t.c_cflag |= CLOCAL;
-    tcsetattr(serial, TCSANOW, &t);
-    /* From here on only a panic of the kernel may break into a line. */
-    klogctl(8, NULL, 1);
+    mkdir("/dev", 0755);
+    mkdir("/proc", 0755);
+    mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    mount("proc", "/proc", "proc", 0, NULL);
 }
 
 static void make_set(void)
 {
     struct sysinfo info;
-    uint64_t page;
 
     sysinfo(&info);
     set_pages = setting("hm.pages=", 131072);
@@ -250,58 +182,49 @@ static void make_set(void)
     }
     /* With huge pages a page that is never touched would be touched. */
     madvise(set, set_pages * PAGE_SIZE, MADV_NOHUGEPAGE);
-    for (page = 0; page < zero_pages; page++) {
-        memset(set + page * PAGE_SIZE, 1, PAGE_SIZE);
-        memset(set + page * PAGE_SIZE, 0, PAGE_SIZE);
+    fill_set();
+}
+
+/* What the kernel's command line asks for. */
+static void begin(void)
+{
+    const char *error;
+    char *word;
+
+    read_settings();
+    make_set();
+    begin_audit();
+    begin_workers();
+    begin_ticks();
+    word = word_setting("hm.files=");
+    set_file_folder(word ? word : "");
+    word = word_setting("hm.ip=");
+    if (word) {
+        begin_net(word);
     }
-    for (; page < set_pages - untouched_pages; page++) {
-        write_page(page);
+    word = word_setting("hm.work=");
+    error = word ? start_work(word) : NULL;
+    if (error) {
+        say("fatal %s", error);
     }
+    say("ready pages=%" PRIu64 " zero=%" PRIu64 " untouched=%" PRIu64
+        " cpus=%ld", set_pages, zero_pages, untouched_pages,
+        sysconf(_SC_NPROCESSORS_ONLN));
+    begin_reports();
 }
 
 int main(void)
 {
     static char line[256];
-    const char *error;
-    char *work;
     size_t used = 0;
-    pthread_t thread;
+    int serial;
 
     signal(SIGPIPE, SIG_IGN);
-    open_console();
-    read_settings();
-    make_set();
-    if (!begin_checks()) {
-        die("pipe");
+    if (getpid() == 1) {
+        mount_system();
     }
-
-    begin_touch();
-    workload = &workloads[0];
-    work_threads = 1;
-    for (unsigned i = 0; i < MAX_THREADS; i++) {
-        workers[i].index = i;
-        workers[i].random = i + 1;
-        pthread_create(&workers[i].thread, NULL, worker_thread, &workers[i]);
-    }
-    pthread_create(&thread, NULL, tick_thread, NULL);
-    work = word_setting("hm.files=");
-    snprintf(file_folder, sizeof(file_folder), "%s", work ? work : "");
-    work = word_setting("hm.ip=");
-    if (work) {
-        begin_net(work);
-    }
-    work = word_setting("hm.work=");
-    if (work) {
-        error = start_work(work);
-        if (error) {
-            say("fatal %s", error);
-        }
-    }
-    say("ready pages=%" PRIu64 " zero=%" PRIu64 " untouched=%" PRIu64
-        " cpus=%ld", set_pages, zero_pages, untouched_pages,
-        sysconf(_SC_NPROCESSORS_ONLN));
-    pthread_create(&thread, NULL, report_thread, NULL);
-
+    serial = open_serial();
+    begin();
     set_priority(20);
     for (;;) {
         char c;

@@ -1,29 +1,17 @@
 /*
- * How long the steps of the work took, of those that took long: a step
- * touches a page, and at the destination of a postcopy it may have to wait
- * for it. Part of init.c.
+ * How long the steps of the work took.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_TOUCH_H
-#define TESTS_GUEST_TOUCH_H
-
-#include <x86intrin.h>
+#define _GNU_SOURCE
+#include <inttypes.h>
 #include "serial.h"
+#include "touch.h"
 
-#define TOUCH_US      200
-#define TOUCH_BUCKETS (40 * 8)  /* eight for each power of two */
-
-/* Of one worker, which alone writes to it, but for a reset. */
-typedef struct {
-    _Atomic uint32_t bucket[TOUCH_BUCKETS];
-    _Atomic uint64_t max;       /* time-stamp counts */
-} Touch;
-
-static uint64_t touch_limit;    /* time-stamp counts */
+uint64_t touch_limit;
 static double counts_per_us;
 
-static void begin_touch(void)
+void begin_touch(void)
 {
     uint64_t start = now_ns(), first = __rdtsc();
 
@@ -32,7 +20,7 @@ static void begin_touch(void)
     touch_limit = TOUCH_US * counts_per_us;
 }
 
-static void note_touch(Touch *touch, uint64_t counts)
+void note_touch(Touch *touch, uint64_t counts)
 {
     uint64_t us = counts / counts_per_us;
     unsigned power = 63 - __builtin_clzll(us | 8);
@@ -43,17 +31,6 @@ static void note_touch(Touch *touch, uint64_t counts)
     if (counts > atomic_load(&touch->max)) {
         atomic_store(&touch->max, counts);
     }
-}
-
-/* Called after each step; last is when the step before it had ended. */
-static inline uint64_t time_touch(Touch *touch, uint64_t last)
-{
-    uint64_t now = __rdtsc();
-
-    if (now - last > touch_limit) {
-        note_touch(touch, now - last);
-    }
-    return now;
 }
 
 /* The upper end of the bucket that the part of all lies in. */
@@ -79,8 +56,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Answers the command "touch", for so many workers. */
-static void say_touch(Touch *touch[], unsigned count, bool reset)
+void say_touch(Touch *touch[], unsigned count, bool reset)
 {
     uint64_t sum[TOUCH_BUCKETS] = { 0 }, all = 0, max = 0;
 
@@ -103,5 +79,3 @@ static void say_touch(Touch *touch[], unsigned count, bool reset)
         " max=%" PRIu64, TOUCH_US, all, least(touch_part(sum, 0.5), max),
         least(touch_part(sum, 0.99), max), max);
 }
-
-#endif

@@ -1,15 +1,19 @@
 /*
- * Files that the test guest writes to its disk, one after the other, and
- * reads back. What each holds follows from its number. Part of init.c.
+ * Files on the test guest's disk.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef TESTS_GUEST_FILES_H
-#define TESTS_GUEST_FILES_H
-
+#define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
-#include "pages.h"
+#include "../shared/pages.h"
+#include "files.h"
 #include "serial.h"
 
 #define FILE_LEAST    4096
@@ -122,10 +126,10 @@ static bool drop_caches(void)
 }
 
 /*
- * Answers "files". First as the kernel has them in memory, then as they are
+ * First as the kernel has them in memory, then as they are
  * on the disk.
  */
-static void check_files(void)
+void check_files(void)
 {
     uint64_t wrong = 0, wrong_on_disk = 0, count;
 
@@ -146,7 +150,7 @@ static void check_files(void)
 }
 
 /* Flips a bit of a file: check_files() has to notice. */
-static const char *corrupt_file(const char *arg)
+const char *corrupt_file(const char *arg)
 {
     char name[160];
     uint64_t number;
@@ -170,7 +174,22 @@ static const char *corrupt_file(const char *arg)
     return NULL;
 }
 
-static const char *start_files(void)
+void set_file_folder(const char *name)
+{
+    snprintf(file_folder, sizeof(file_folder), "%s", name);
+}
+
+uint64_t files_done(void)
+{
+    return atomic_load(&files_written);
+}
+
+void stop_files(void)
+{
+    atomic_store(&files_go, false);
+}
+
+const char *start_files(void)
 {
     static bool started;
     pthread_t thread;
@@ -188,5 +207,3 @@ static const char *start_files(void)
     atomic_store(&files_go, true);
     return NULL;
 }
-
-#endif
