@@ -13,6 +13,7 @@
 #include "system/runstate.h"
 #include "migration/hybrid/common/page-sizes.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/common/same-files.h"
 #include "migration/hybrid/common/sections.h"
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/destination/faults.h"
@@ -115,7 +116,9 @@ int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     } else if (!in->overrun) {
         hybrid_alive_dst_begin(hybrid_msg_get_be32(in));
     }
-    ok = !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
+    /* Older sources do not say */
+    ok = (!hybrid_msg_left(in) || hybrid_files_differ(in, &err)) &&
+         !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
                                              &err);
     hybrid_need_free(&need);
     if (in->overrun) {

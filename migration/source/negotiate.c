@@ -14,6 +14,7 @@
 #include "migration/hybrid/common/need.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/common/same-files.h"
 #include "migration/hybrid/common/sections.h"
 #include "migration/hybrid/common/tcp.h"
 #include "migration/hybrid/source/alive.h"
@@ -62,6 +63,7 @@ static void hybrid_src_send_settings(MigrationState *s)
     hybrid_need_put(&m);
     h->peer_timeout_ms = migrate_hybrid_peer_timeout();
     hybrid_msg_put_be32(&m, h->peer_timeout_ms);
+    hybrid_files_put(&m);
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
 
