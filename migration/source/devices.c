@@ -19,8 +19,6 @@
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
-#include "hw/virtio/virtio.h"
-#include "standard-headers/linux/virtio_ring.h"
 #include "migration/migration.h"
 #include "migration/qemu-file.h"
 #include "migration/savevm.h"
@@ -54,45 +52,31 @@ void hybrid_devices_free(HybridDevices *d)
     }
 }
 
-static void hybrid_devices_add(HybridDevices *d, hwaddr addr)
+void hybrid_src_load_reads(AddressSpace *as, hwaddr addr)
 {
+    HybridSource *h = hybrid_source();
     HybridDevicePage page;
     MemoryRegion *mr;
     hwaddr offset, len = 1;
 
-    mr = address_space_translate(&address_space_memory, addr, &offset, &len,
-                                 false, MEMTXATTRS_UNSPECIFIED);
+    /*
+     * Behind an IOMMU: it is saved already, and a translation that fails
+     * would change it.
+     */
+    if (!hybrid_src_agreed() || h->completing || as != &address_space_memory ||
+        !hybrid_src_still_stopped()) {
+        return;
+    }
+    RCU_READ_LOCK_GUARD();
+    mr = address_space_translate(as, addr, &offset, &len, false,
+                                 MEMTXATTRS_UNSPECIFIED);
     if (!memory_region_is_ram(mr) || !mr->ram_block->bmap) {
         return;
     }
     page.rb = mr->ram_block;
     page.page = QEMU_ALIGN_DOWN(offset, qemu_ram_pagesize(page.rb)) >>
                 qemu_target_page_bits();
-    g_array_append_val(d->pages, page);
-}
-
-void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used)
-{
-    HybridSource *h = hybrid_source();
-
-    if (!hybrid_src_agreed() || h->completing || !avail || !used ||
-        !hybrid_src_still_stopped()) {
-        return;
-    }
-    /* Of a packed ring nothing is read, only mapped */
-    if (virtio_vdev_has_feature(vdev, VIRTIO_F_RING_PACKED)) {
-        return;
-    }
-    /*
-     * Behind an IOMMU: it is saved already, and a translation that fails
-     * would change it.
-     */
-    if (vdev->dma_as != &address_space_memory) {
-        return;
-    }
-    RCU_READ_LOCK_GUARD();
-    hybrid_devices_add(h->devices, avail + offsetof(struct vring_avail, idx));
-    hybrid_devices_add(h->devices, used + offsetof(struct vring_used, idx));
+    g_array_append_val(h->devices->pages, page);
 }
 
 bool hybrid_devices_pick(RAMBlock **block, unsigned long *page)

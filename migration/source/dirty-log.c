@@ -80,14 +80,9 @@ static bool log_next(RAMBlock *rb, bool armed, size_t *page,
 /* Moves what the log has of @page to @end - 1 to what was found */
 static void log_move(RAMBlock *rb, size_t page, size_t end)
 {
-    unsigned long *bmap = rb->bmap;
-
-    /* QEMU's helper puts what it finds into rb->bmap */
-    rb->bmap = rb->hybrid->fresh;
     cpu_physical_memory_sync_dirty_bitmap(
-        rb, (ram_addr_t)page << TARGET_PAGE_BITS,
+        rb, rb->hybrid->fresh, (ram_addr_t)page << TARGET_PAGE_BITS,
         (ram_addr_t)(end - page) << TARGET_PAGE_BITS);
-    rb->bmap = bmap;
 }
 
 /*

@@ -14,8 +14,6 @@
 #include "qapi/qapi-commands-migration.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "exec/memory.h"
-#include "system/kvm.h"
 #include "system/runstate.h"
 #include "migration/migration.h"
 #include "migration/migration-stats.h"
@@ -40,14 +38,6 @@ void hybrid_src_stopped(MigrationState *s)
 
     if (!h->active) {
         return;
-    }
-    if (kvm_dirty_ring_enabled()) {
-        /*
-         * What KVM has written by itself (Arm: tables of the interrupt
-         * controller) is not in the ring, and only a last sync gets it; that
-         * of a switch to postcopy is none.
-         */
-        memory_global_dirty_log_sync(true);
     }
     WITH_HYBRID_SOURCE_LOCK(h) {
         h->timed_out = false;

@@ -15,7 +15,6 @@
 
 typedef struct HybridSource HybridSource;
 typedef struct MigrationState MigrationState;
-typedef struct VirtIODevice VirtIODevice;
 
 /* What the migration thread has to do next, see hybrid_src_tick() */
 typedef enum {
@@ -74,11 +73,8 @@ bool hybrid_src_completing(void);
 /* The peer speaks the handoff protocol */
 bool hybrid_src_agreed(void);
 
-/*
- * A virtio device is being saved, a ring of it at @avail and @used (0: not
- * set up).  When it is loaded, their indexes are read.  BQL held.
- */
-void hybrid_src_saves_ring(VirtIODevice *vdev, hwaddr avail, hwaddr used);
+/* A device that is being saved reads that when it is loaded.  BQL held. */
+void hybrid_src_load_reads(AddressSpace *as, hwaddr addr);
 
 /*
  * Phase 3: send the package, wait until the destination has loaded it, hand
