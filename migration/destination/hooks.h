@@ -18,6 +18,9 @@ typedef struct MigrationIncomingState MigrationIncomingState;
 /* The first connection is there, and will be read now */
 void hybrid_dst_connected(void);
 
+/* QEMU ends: tell the source why, if it still waits for us.  BQL held. */
+void hybrid_dst_quit(MigrationIncomingState *mis);
+
 /* The preempt channel is waited for, or not any more */
 void hybrid_dst_connects_preempt(bool begins);
 

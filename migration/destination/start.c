@@ -8,6 +8,7 @@
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/load.h"
+#include "migration/hybrid/destination/quit.h"
 #include "migration/hybrid/destination/start.h"
 #include "migration/hybrid/destination/window.h"
 
@@ -21,6 +22,7 @@ void hybrid_dst_connected(void)
         h->reading = hybrid_reading_new();
         h->watch = hybrid_watcher_new();
         hybrid_destination_set(h);
+        hybrid_dst_watch_quit();
     }
     hybrid_alive_dst_connected();
 }
