@@ -18,9 +18,6 @@ typedef struct Vcpu {
 struct HybridBlocktime {
     unsigned nvcpus;
     unsigned waiting;
-    uint64_t stalls;
-    uint64_t longest_us;
-    uint64_t buckets[HYBRID_BLOCKTIME_BUCKETS];
     Vcpu vcpus[];
 };
 
@@ -38,18 +35,7 @@ void hybrid_blocktime_free(HybridBlocktime *bt)
     g_free(bt);
 }
 
-static unsigned bucket_of(uint64_t us)
-{
-    unsigned n = 0;
-
-    while (us > 1 && n < HYBRID_BLOCKTIME_BUCKETS - 1) {
-        us >>= 1;
-        n++;
-    }
-    return n;
-}
-
-static void end_stall(HybridBlocktime *bt, Vcpu *v, int64_t now_us)
+static void end_stall(Vcpu *v, int64_t now_us)
 {
     uint64_t us = now_us > v->since_us
                   ? (uint64_t)now_us - (uint64_t)v->since_us : 0;
@@ -59,9 +45,6 @@ static void end_stall(HybridBlocktime *bt, Vcpu *v, int64_t now_us)
     }
     v->counted = true;
     v->blocked_us += us;
-    bt->stalls++;
-    bt->longest_us = MAX(bt->longest_us, us);
-    bt->buckets[bucket_of(us)]++;
 }
 
 bool hybrid_blocktime_begin(HybridBlocktime *bt, int vcpu, uint64_t addr,
@@ -78,7 +61,7 @@ bool hybrid_blocktime_begin(HybridBlocktime *bt, int vcpu, uint64_t addr,
         return false;           /* placed() is on its way if it has come */
     }
     if (v->waits) {
-        end_stall(bt, v, now_us);
+        end_stall(v, now_us);
     }
     if (already_received) {
         /* If it waits, for another page, placed() still has to return it */
@@ -102,7 +85,7 @@ unsigned hybrid_blocktime_placed(HybridBlocktime *bt, uint64_t addr,
         Vcpu *v = &bt->vcpus[i];
 
         if (v->waits && v->addr - addr < size) {
-            end_stall(bt, v, now_us);
+            end_stall(v, now_us);
             v->waits = false;
             bt->waiting--;
             woken++;
@@ -116,27 +99,7 @@ unsigned hybrid_blocktime_vcpus(const HybridBlocktime *bt)
     return bt->nvcpus;
 }
 
-unsigned hybrid_blocktime_waiting(const HybridBlocktime *bt)
-{
-    return bt->waiting;
-}
-
 uint64_t hybrid_blocktime_vcpu_us(const HybridBlocktime *bt, unsigned vcpu)
 {
     return vcpu < bt->nvcpus ? bt->vcpus[vcpu].blocked_us : 0;
-}
-
-uint64_t hybrid_blocktime_stalls(const HybridBlocktime *bt)
-{
-    return bt->stalls;
-}
-
-uint64_t hybrid_blocktime_longest_us(const HybridBlocktime *bt)
-{
-    return bt->longest_us;
-}
-
-uint64_t hybrid_blocktime_bucket(const HybridBlocktime *bt, unsigned bucket)
-{
-    return bucket < HYBRID_BLOCKTIME_BUCKETS ? bt->buckets[bucket] : 0;
 }

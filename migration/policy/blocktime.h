@@ -23,9 +23,6 @@
 #ifndef QEMU_MIGRATION_HYBRID_BLOCKTIME_H
 #define QEMU_MIGRATION_HYBRID_BLOCKTIME_H
 
-/* Bucket n counts stalls of 2^n us and more, 0 those below 2, the last all */
-#define HYBRID_BLOCKTIME_BUCKETS 32
-
 typedef struct HybridBlocktime HybridBlocktime;
 
 HybridBlocktime *hybrid_blocktime_new(unsigned nvcpus);
@@ -50,17 +47,7 @@ unsigned hybrid_blocktime_placed(HybridBlocktime *bt, uint64_t addr,
 
 unsigned hybrid_blocktime_vcpus(const HybridBlocktime *bt);
 
-/* vCPUs that wait */
-unsigned hybrid_blocktime_waiting(const HybridBlocktime *bt);
-
 /* Time that a vCPU has waited; stalls that have not ended do not count */
 uint64_t hybrid_blocktime_vcpu_us(const HybridBlocktime *bt, unsigned vcpu);
-
-/* Stalls that have ended, of all vCPUs, and the longest of them */
-uint64_t hybrid_blocktime_stalls(const HybridBlocktime *bt);
-uint64_t hybrid_blocktime_longest_us(const HybridBlocktime *bt);
-
-/* Stalls in @bucket, 0 to HYBRID_BLOCKTIME_BUCKETS - 1 */
-uint64_t hybrid_blocktime_bucket(const HybridBlocktime *bt, unsigned bucket);
 
 #endif

@@ -107,51 +107,6 @@ int64_t hybrid_times_total(const HybridTimes *t)
     return span(t->start_us, t->done_us);
 }
 
-static void G_GNUC_PRINTF(3, 4) expect(bool ok, GString *why,
-                                       const char *format, ...)
-{
-    va_list ap;
-
-    if (ok || !why) {
-        return;
-    }
-    if (why->len) {
-        g_string_append(why, "; ");
-    }
-    va_start(ap, format);
-    g_string_append_vprintf(why, format, ap);
-    va_end(ap);
-}
-
-/* a + b == sum, without overflow */
-static bool adds_up(uint64_t a, uint64_t b, uint64_t sum)
-{
-    return a <= sum && b == sum - a;
-}
-
-bool hybrid_pages_add_up(const HybridPages *p, bool received_known,
-                         GString *why)
-{
-    bool kinds = adds_up(p->first, p->resent, p->total);
-    bool zero = p->zero <= p->total;
-    bool post = p->on_demand <= p->total &&
-                p->pushed <= p->total - p->on_demand;
-    bool bytes = p->bytes || !p->total;
-    bool received = !received_known ||
-                    adds_up(p->received, p->lost, p->total);
-
-    expect(kinds, why, "%" PRIu64 " first sends and %" PRIu64 " re-sends are "
-           "not %" PRIu64 " sends", p->first, p->resent, p->total);
-    expect(zero, why, "%" PRIu64 " zero pages are more than %" PRIu64
-           " sends", p->zero, p->total);
-    expect(post, why, "%" PRIu64 " pages on demand and %" PRIu64 " pushed are "
-           "more than %" PRIu64 " sends", p->on_demand, p->pushed, p->total);
-    expect(bytes, why, "%" PRIu64 " sends took no bytes", p->total);
-    expect(received, why, "%" PRIu64 " pages received and %" PRIu64 " lost "
-           "are not %" PRIu64 " sends", p->received, p->lost, p->total);
-    return kinds && zero && post && bytes && received;
-}
-
 double hybrid_degradation(const uint64_t *vcpu_blocked_us, unsigned nvcpus,
                           uint64_t throttled_us, uint64_t window_us)
 {

@@ -102,30 +102,6 @@ int64_t hybrid_times_resume(const HybridTimes *t, const HybridRtt *rtt);
 /* From the migrate command until the source holds nothing of the guest */
 int64_t hybrid_times_total(const HybridTimes *t);
 
-/* ---- pages ---- */
-
-/* Target pages, but for bytes */
-typedef struct HybridPages {
-    uint64_t total;             /* all sends, copies of a page included */
-    uint64_t first;             /* sends of pages never sent before */
-    uint64_t resent;            /* all other sends */
-    uint64_t zero;              /* sends as "all zero" */
-    uint64_t on_demand;         /* sends after the handoff: requested pages */
-    uint64_t pushed;            /* sends after the handoff: all others */
-    uint64_t bytes;             /* everything that was sent */
-    uint64_t lost;              /* sent, not received: the link broke */
-    uint64_t received;          /* the destination's own count */
-} HybridPages;
-
-/*
- * True if the counters agree with each other: each send is a first one or a
- * re-send; no kind is more than all; and, with @received_known, every send was
- * received or is accounted for as lost.  If not, what is wrong is appended to
- * @why (may be NULL).
- */
-bool hybrid_pages_add_up(const HybridPages *p, bool received_known,
-                         GString *why);
-
 /* ---- degradation ---- */
 
 /*

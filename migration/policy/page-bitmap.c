@@ -182,11 +182,6 @@ static unsigned long hot_word(const HybridHeat *h, size_t w, unsigned k)
     return hot;
 }
 
-bool hybrid_heat_is_hot(const HybridHeat *h, size_t page, unsigned k)
-{
-    return hot_word(h, page / WORD_BITS, k) >> page % WORD_BITS & 1;
-}
-
 static unsigned long pick_fresh(const void *opaque, size_t w)
 {
     const unsigned long *fresh = opaque;

@@ -73,9 +73,6 @@ void hybrid_heat_next(HybridHeat *h);
 /* Number of chunks */
 size_t hybrid_heat_chunks(const HybridHeat *h);
 
-/* True if @page was dirtied in at least @k of the samples; @k from 1 */
-bool hybrid_heat_is_hot(const HybridHeat *h, size_t page, unsigned k);
-
 /*
  * The log has the pages of @fresh: note them in @pending, and in @heat if that
  * is not NULL, and take what this round has not sent yet out of @bmap.

@@ -19,11 +19,6 @@ static unsigned point_of(uint64_t us)
     return n;
 }
 
-void hybrid_wset_init(HybridWset *w)
-{
-    memset(w, 0, sizeof(*w));
-}
-
 void hybrid_wset_add(HybridWset *w, uint64_t us, uint64_t pages)
 {
     unsigned n = point_of(us);

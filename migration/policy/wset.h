@@ -21,14 +21,13 @@
  */
 #define HYBRID_WSET_POINTS 12
 
+/* Nothing measured: all zero */
 typedef struct HybridWset {
     struct {
         double us;              /* 0: never measured */
         double pages;
     } point[HYBRID_WSET_POINTS];
 } HybridWset;
-
-void hybrid_wset_init(HybridWset *w);
 
 /* In a window of @us the guest dirtied @pages distinct pages; smoothed */
 void hybrid_wset_add(HybridWset *w, uint64_t us, uint64_t pages);

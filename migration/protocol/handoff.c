@@ -83,11 +83,6 @@ bool handoff_src_may_run(HandoffSrcState state)
     return state < HANDOFF_SRC__MAX && src_states[state].owner;
 }
 
-bool handoff_dst_may_run(HandoffDstState state)
-{
-    return state < HANDOFF_DST__MAX && dst_states[state].owner;
-}
-
 const char *handoff_src_state_str(HandoffSrcState state)
 {
     return state < HANDOFF_SRC__MAX ? src_states[state].name : "?";

@@ -82,11 +82,10 @@ bool handoff_src_step(HandoffSrcState *state, HandoffEvent ev);
 bool handoff_dst_step(HandoffDstState *state, HandoffEvent ev);
 
 /*
- * Does this side own the guest in @state: does it run the guest, or may it
+ * Does the source own the guest in @state: does it run the guest, or may it
  * start the guest (again)?
  */
 bool handoff_src_may_run(HandoffSrcState state);
-bool handoff_dst_may_run(HandoffDstState state);
 
 /* The names of the table, as traces print them and tests/model/replay reads */
 const char *handoff_src_state_str(HandoffSrcState state);

@@ -10,6 +10,7 @@
 
 #include "fuzz.h"
 #include "protocol/gate.h"
+#include "../unit/owners.h"
 
 static void source(FuzzInput in)
 {

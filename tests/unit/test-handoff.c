@@ -6,6 +6,7 @@
 
 #include "osdep.h"
 #include "protocol/handoff.h"
+#include "owners.h"
 
 typedef struct Row {
     const char *state;

@@ -187,80 +187,6 @@ static void test_times_partition(void)
     }
 }
 
-static const HybridPages good_pages = {
-    .total = 1000, .first = 800, .resent = 200, .zero = 300, .on_demand = 40,
-    .pushed = 160, .bytes = 3000000, .lost = 10, .received = 990,
-};
-
-static void test_pages(void)
-{
-    g_autoptr(GString) why = g_string_new(NULL);
-    HybridPages p = good_pages;
-
-    g_assert_true(hybrid_pages_add_up(&p, true, why));
-    g_assert_cmpstr(why->str, ==, "");
-    p = (HybridPages) { 0 };
-    g_assert_true(hybrid_pages_add_up(&p, true, why));
-
-    /* Only what is known is judged */
-    p = good_pages;
-    p.received = 5;
-    g_assert_true(hybrid_pages_add_up(&p, false, why));
-    g_assert_false(hybrid_pages_add_up(&p, true, why));
-    g_assert_cmpstr(why->str, ==, "5 pages received and 10 lost are not 1000 "
-                    "sends");
-    g_assert_false(hybrid_pages_add_up(&p, true, NULL));
-    p.first++;
-    g_assert_false(hybrid_pages_add_up(&p, true, why));
-    g_assert_nonnull(strstr(why->str, "; 801 first sends"));
-}
-
-/* Each counter, off by one in either direction where that is wrong */
-static void test_pages_each(void)
-{
-    static const struct {
-        size_t offset;
-        int64_t by;
-    } wrong[] = {
-        { offsetof(HybridPages, total), 1 },
-        { offsetof(HybridPages, total), -1 },
-        { offsetof(HybridPages, first), 1 },
-        { offsetof(HybridPages, first), -1 },
-        { offsetof(HybridPages, resent), 1 },
-        { offsetof(HybridPages, resent), -1 },
-        { offsetof(HybridPages, zero), 701 },
-        { offsetof(HybridPages, on_demand), 801 },
-        { offsetof(HybridPages, on_demand), 5000 },
-        { offsetof(HybridPages, pushed), -190 },
-        { offsetof(HybridPages, pushed), 801 },
-        { offsetof(HybridPages, bytes), -3000000 },
-        { offsetof(HybridPages, lost), 1 },
-        { offsetof(HybridPages, lost), -1 },
-        { offsetof(HybridPages, received), 1 },
-        { offsetof(HybridPages, received), -1 },
-        /* Sums that would come out right modulo 2^64 */
-        { offsetof(HybridPages, first), INT64_MIN },
-        { offsetof(HybridPages, pushed), INT64_MIN },
-        { offsetof(HybridPages, received), INT64_MIN },
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
-        g_autoptr(GString) why = g_string_new(NULL);
-        HybridPages p = good_pages;
-
-        *(uint64_t *)((char *)&p + wrong[i].offset) += wrong[i].by;
-        g_assert_false(hybrid_pages_add_up(&p, true, why));
-        g_assert_cmpuint(why->len, >, 0);
-    }
-    {
-        HybridPages p = good_pages;
-
-        p.first += 1ull << 63;
-        p.resent += 1ull << 63;
-        g_assert_false(hybrid_pages_add_up(&p, true, NULL));
-    }
-}
-
 static void test_degradation(void)
 {
     uint64_t blocked[] = { 100000, 300000, 0, 0 };
@@ -287,8 +213,6 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/metrics/times-started", test_times_started);
     g_test_add_func("/hybrid/metrics/times-unknown", test_times_unknown);
     g_test_add_func("/hybrid/metrics/times-partition", test_times_partition);
-    g_test_add_func("/hybrid/metrics/pages", test_pages);
-    g_test_add_func("/hybrid/metrics/pages-each", test_pages_each);
     g_test_add_func("/hybrid/metrics/degradation", test_degradation);
     return g_test_run();
 }

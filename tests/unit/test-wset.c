@@ -17,10 +17,9 @@ static uint64_t at(const HybridWset *w, uint64_t us)
 
 static void test_empty(void)
 {
-    HybridWset w;
+    HybridWset w = {};
     uint64_t pages = 7;
 
-    hybrid_wset_init(&w);
     g_assert_false(hybrid_wset_get(&w, 1000, &pages));
     hybrid_wset_add(&w, 0, 100);        /* a window of no length is none */
     g_assert_false(hybrid_wset_get(&w, 1000, &pages));
@@ -28,9 +27,8 @@ static void test_empty(void)
 
 static void test_straight(void)
 {
-    HybridWset w;
+    HybridWset w = {};
 
-    hybrid_wset_init(&w);
     hybrid_wset_add(&w, 100000, 1000);
     hybrid_wset_add(&w, 1000000, 2800);
     g_assert_cmpuint(at(&w, 0), ==, 0);
@@ -44,9 +42,8 @@ static void test_straight(void)
 /* What was measured at a short window holds for a longer one at least */
 static void test_grows(void)
 {
-    HybridWset w;
+    HybridWset w = {};
 
-    hybrid_wset_init(&w);
     hybrid_wset_add(&w, 100000, 5000);
     hybrid_wset_add(&w, 1000000, 40);
     g_assert_cmpuint(at(&w, 1000000), ==, 5000);
@@ -54,9 +51,8 @@ static void test_grows(void)
 
 static void test_forgets(void)
 {
-    HybridWset w;
+    HybridWset w = {};
 
-    hybrid_wset_init(&w);
     hybrid_wset_add(&w, 100000, 1000000);
     for (unsigned n = 0; n < 30; n++) {
         hybrid_wset_add(&w, 100000, 10);
@@ -68,11 +64,10 @@ static void test_forgets(void)
 static void test_random(void)
 {
     for (unsigned n = 0; n < 2000; n++) {
-        HybridWset w;
+        HybridWset w = {};
         uint64_t most = 0, last = 0;
 
-        hybrid_wset_init(&w);
-        for (int i = g_test_rand_int_range(1, 20); i; i--) {
+            for (int i = g_test_rand_int_range(1, 20); i; i--) {
             uint64_t pages = g_test_rand_int_range(0, 1000000);
 
             hybrid_wset_add(&w, g_test_rand_int_range(1, 30000000), pages);
