@@ -67,7 +67,7 @@ static void test_random(void)
         HybridWset w = {};
         uint64_t most = 0, last = 0;
 
-            for (int i = g_test_rand_int_range(1, 20); i; i--) {
+        for (int i = g_test_rand_int_range(1, 20); i; i--) {
             uint64_t pages = g_test_rand_int_range(0, 1000000);
 
             hybrid_wset_add(&w, g_test_rand_int_range(1, 30000000), pages);
