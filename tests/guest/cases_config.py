@@ -174,6 +174,38 @@ def mirror_that_is_ready(logs):
         audit(pair, 'dst')
 
 
+def preempt_of_old_machine(logs):
+    """
+    Machine types up to 7.2 connect the channel for requested pages ahead, and
+    end it by a message of its own: also if the end is reached after pauses.
+    """
+    slow = {**HANDOFF, 'max-postcopy-bandwidth': 4 * MIB}
+    with booted(logs, WORK, machine='pc-i440fx-7.2', **SMALL) as pair:
+        first = Migration(pair, parameters={'max-bandwidth': MIB})
+        first.at_both({'postcopy-preempt': True})
+        first.start()
+        check(first.wait_phase('rounds'), 'no rounds')
+        first.cancel()          # the channel was there, for nothing
+        equal(first.wait_end(), 'cancelled', 'ended as')
+        pair.renew_destination()
+        migration = Migration(pair, parameters={**slow, 'max-bandwidth': 0})
+        migration.at_both({'postcopy-preempt': True})
+        migration.start()
+        check(migration.wait_phase('paging'), 'no paging')
+        for times in (1, 2):
+            migration.pause()
+            for side in ('src', 'dst'):
+                check(pair.log.wait(lambda side=side, times=times: migration.
+                                    times(side, 'postcopy-paused') == times,
+                                    30), f'pause {times} of {side}')
+            migration.recover()
+            check(pair.log.wait(lambda times=times: migration.times(
+                'dst', 'postcopy-active') > times, 30), f'recovery {times}')
+        pair.src.set_parameters({'max-postcopy-bandwidth': 0})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     first_reason_wins, icount_at_one_side, isa_vga, unused_disk,
-    jobs_that_write, mirror_that_is_ready)}
+    jobs_that_write, mirror_that_is_ready, preempt_of_old_machine)}

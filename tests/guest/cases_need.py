@@ -12,7 +12,7 @@ from common import IDLE, audit, booted, check, equal
 from hybridmig import paths
 from hybridmig.migrate import Migration
 from hybridmig.runs import Run
-from memory import LEDGER, MIB, Cgroup, asleep, end, huge_pages, inflate, tmpfs
+from memory import LEDGER, MIB, Cgroup, end, huge_pages, inflate, tmpfs
 
 #: 64 GiB that the guest may get; the host has not as much.
 VIRTIO_MEM = ('-object', 'memory-backend-ram,id=vm0,size=64G,reserve=off',
@@ -205,10 +205,10 @@ def balloon(logs):
     mem = 512
     try:
         path = os.path.join(paths.BUILD, f'balloon-{os.getpid()}')
-        with asleep(logs, f'{mem}M', ('-device', 'virtio-balloon-pci,addr=9,'
-                                      'vectors=0'),
-                    src_extra=('-qtest', f'unix:{path},server=on,wait=off',
-                               '-qtest-log', '/dev/null')) as pair:
+        with _awake(logs, ('-device', 'virtio-balloon-pci,addr=9,vectors=0'),
+                    mem, link={'src_extra': (
+                        '-qtest', f'unix:{path},server=on,wait=off',
+                        '-qtest-log', '/dev/null')}) as pair:
             group.take(pair.dst)
             _memory_refused(end(pair))
             # The guest takes back by itself what it was not asked for
@@ -223,6 +223,7 @@ def balloon(logs):
             status, src, _dst, error = end(pair)
             equal(status, 'completed', f'ended ({error}) as')
             check(src['memory-needed'] < 120 * MIB, src)
+            audit(pair, 'dst')
     finally:
         group.close()
 
@@ -239,9 +240,9 @@ def huge_pool_shared(logs):
             print('# no huge pages: not tested')
             return
         # What the sources hold is theirs already
-        with asleep(logs, '64M', src_extra=_huge(64, 'prealloc=on'),
-                    dst_extra=_huge(64, 'reserve=off'),
-                    pairs=2) as (one, two):
+        how = {'link': {'src_extra': _huge(64, 'prealloc=on')},
+               'dst_extra': _huge(64, 'reserve=off')}
+        with _awake(logs, **how) as one, _awake(logs + '-other', **how) as two:
             first = Migration(one, {'events': True, 'postcopy-ram': True,
                                     'hybrid': True,
                                     'pause-before-switchover': True},
@@ -253,6 +254,8 @@ def huge_pool_shared(logs):
             first.wait_status('src', 'pre-switchover')
             one.src.qmp('migrate-continue', {'state': 'pre-switchover'})
             equal(first.wait_end(), 'completed', 'the first')
+            audit(one, 'dst')
+            audit(two, 'src')
 
 
 def huge_reserved(logs):
@@ -311,7 +314,7 @@ def check_is_quick(logs):
     """The main loop waits for the answer: not for a look at every page."""
     memfd = ('-object', 'memory-backend-memfd,id=ram,size=32G',
              '-machine', 'memory-backend=ram')
-    with asleep(logs, '32G', memfd) as pair:
+    with _awake(logs, memfd, '32G') as pair:
         migration = Migration(pair, parameters={
             'max-bandwidth': 1 << 16, 'hybrid-memory-overcommit': 1000})
         migration.start()
@@ -322,6 +325,7 @@ def check_is_quick(logs):
         # Page by page it was 0.6 s on a machine at rest
         check(took < 0.2, f'the check took {took:.3f} s')
         print(f'# the check of 32 GiB took {took * 1000:.1f} ms')
+        audit(pair, 'src')
 
 
 def _claim_of(guest):

@@ -1,4 +1,4 @@
-"""For the cases of the memory check: guests that never boot, and their hosts.
+"""For the cases of the memory check: hosts that have little of it.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -9,42 +9,14 @@ import os
 import socket
 import subprocess
 
-from hybridmig import paths
-from hybridmig.guest import GuestConfig
 from hybridmig.migrate import Migration
-from hybridmig.pair import Pair
-from hybridmig.runs import Run, command
+from hybridmig.runs import command
 from hybridmig.waiting import until
 
 MIB = 1 << 20
 MAP_HUGETLB = 0x40000       # of x86; Python's mmap has no name for it
 LEDGER = '/dev/shm/qemu-hybrid'
 POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB/'
-
-
-def _asleep(run, mem, extra, dst_extra, src_extra):
-    config = GuestConfig(mem=mem, extra=['-S', *extra])
-    pair = Pair(run, paths.built('qemu'), config=config, src_extra=src_extra,
-                dst_extra=dst_extra)
-    pair.src.start()
-    pair.dst.start(incoming=True)
-    return pair
-
-
-@contextlib.contextmanager
-def asleep(logs, mem='64M', extra=(), dst_extra=(), src_extra=(), pairs=1):
-    """
-    A pair (or a list of several) whose guest has not begun: it has touched
-    next to nothing.
-    """
-    with Run(logs=logs) as run:
-        try:
-            made = [_asleep(run, mem, extra, dst_extra, src_extra)
-                    for _ in range(pairs)]
-            yield made if pairs > 1 else made[0]
-        except BaseException:
-            run.keep()
-            raise
 
 
 def end(pair, dst=None, before=None, **parameters):

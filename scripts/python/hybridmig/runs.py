@@ -7,6 +7,7 @@ used again is no longer the run's.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -84,13 +85,15 @@ class Run(contextlib.ExitStack):
     being undone, further signals wait. The folder is removed unless keep() was
     called.
     """
+    #: Of names: a process may have more than one run at a time.
+    _numbers = itertools.count(1)
+
     def __init__(self, logs=None):
         super().__init__()
         self.token = f'{PREFIX}{os.getpid()}-{_start_of(os.getpid())}'
         self.logs = logs
         self.folder = None
         self.kept = False
-        self._count = 0
         self._handlers = {}
 
     def __enter__(self):
@@ -120,8 +123,7 @@ class Run(contextlib.ExitStack):
 
     def unique(self):
         """A name for something outside the folder, such as a namespace."""
-        self._count += 1
-        return f'{self.token}-{self._count}'
+        return f'{self.token}-{next(self._numbers)}'
 
     def keep(self):
         """Keep the logs; returns where they will be."""

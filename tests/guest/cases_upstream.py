@@ -1,0 +1,73 @@
+"""What no hybrid migration costs is what it costs with an unpatched QEMU.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+import os
+
+from common import PATCHED, UNPATCHED, audit, booted, check, equal, wait_until
+from hybridmig.migrate import Migration
+
+SMALL = {'bare': True, 'mem': 64, 'pages': 8192, 'rate': '200mbit'}
+WORK = 'hot pages=4000 rate=100000'
+EVENTS = {'events': True}
+
+
+def _calls(guest, kind):
+    """Of read() and its like ("syscr"), or write() ("syscw"), by now."""
+    with open(f'/proc/{guest.machine.get_pid()}/io', encoding='ascii') as file:
+        return int(dict(line.split(': ') for line in file)[kind])
+
+
+def _about(patched, unpatched, what):
+    print(f'# {what}: {patched}, unpatched {unpatched}')
+    check(unpatched > 1000, f'no more {what} than {unpatched}')
+    check(0.9 * unpatched < patched < 1.1 * unpatched,
+          f'{what}: {patched}, unpatched {unpatched}')
+
+
+def _snapshot(logs, binary):
+    """Of a guest that writes meanwhile: each first write waits for its page."""
+    with booted(logs, WORK, src=binary, **SMALL) as pair:
+        caps = {**EVENTS, 'background-snapshot': True}
+        migration = Migration(pair, caps, EVENTS, {'max-bandwidth': 16 << 20})
+        path = os.path.join(pair.run.folder, 'snapshot')
+        before = _calls(pair.src, 'syscw')
+        migration.start(f'exec:cat > {path}')
+        check(migration.wait_status('src', 'completed'), 'no snapshot')
+        calls = _calls(pair.src, 'syscw') - before
+        equal(pair.src.status(), 'running', 'the guest is')
+        audit(pair, 'src')
+        return calls
+
+
+def background_snapshot_writes(logs):
+    """
+    A page that a vCPU waits to write is sent by one write, not by more: it is
+    flushed before it may be written, and need not be once it was requested.
+    """
+    _about(_snapshot(logs, PATCHED), _snapshot(logs, UNPATCHED), 'writes')
+
+
+def _load(logs, binary):
+    with booted(logs, 'idle', dst=binary, **SMALL) as pair:
+        migration = Migration(pair, EVENTS, EVENTS, {'max-bandwidth': 0})
+        path = os.path.join(pair.run.folder, 'stream')
+        migration.prepare()
+        pair.src.qmp('migrate', {'uri': f'exec:cat > {path}'})
+        check(migration.wait_status('src', 'completed'), 'not saved')
+        before = _calls(pair.dst, 'syscr')
+        pair.dst.qmp('migrate-incoming', {'uri': f'exec:cat {path}'})
+        check(migration.wait_status('dst', 'completed'), 'not loaded')
+        calls = _calls(pair.dst, 'syscr') - before
+        wait_until(lambda: pair.dst.status() == 'running', 'it does not run')
+        audit(pair, 'dst')
+        return calls
+
+
+def buffers_as_they_were(logs):
+    """A stream that is not hybrid is read through a buffer as before."""
+    _about(_load(logs, PATCHED), _load(logs, UNPATCHED), 'reads')
+
+
+CASES = {f.__name__.replace('_', '-'): f for f in (
+    background_snapshot_writes, buffers_as_they_were)}
