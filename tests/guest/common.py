@@ -50,7 +50,8 @@ def booted(logs, workload=HOT, smp=1, src=PATCHED, dst=PATCHED,
 
     disk: names the image to boot, called with the Run
     link: more arguments of Link
-    replayed: not if its peers were none of QEMU
+    replayed: not if its peers were none of QEMU, or are those of a migration
+        among many
     """
     with Run(logs=logs) as run:
         pair = None

@@ -268,7 +268,8 @@ def soak(logs, count, seed, log='tcg', smp=1, first=1, say=None):
     while number < first + count:
         try:
             with booted(logs, IDLE, bare=True, accel=LOGS[log].accel, smp=smp,
-                        mem=MEM, pages=PAGES, **LOGS[log].settings) as pair:
+                        mem=MEM, pages=PAGES, replayed=False,
+                        **LOGS[log].settings) as pair:
                 go_on(pair)
         except Exception as exc:
             raise AssertionError(
