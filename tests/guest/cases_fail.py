@@ -9,6 +9,7 @@ from common import HOT, IDLE, audit, booted, check, equal, freeze, \
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
+from hybridmig.waiting import until
 
 
 def _goes_back(logs, status, arrange):
@@ -128,19 +129,21 @@ def _grant_lost(logs, workload):
     """
     with booted(logs, workload) as pair:
         migration = Migration(pair,
-                              parameters={'hybrid-handoff-timeout': 2000})
+                              parameters={'hybrid-handoff-timeout': 6000})
+
+        def drained():
+            """All that was sent is at the link's other end."""
+            before = pair.link.bytes_sent()
+            time.sleep(0.5)
+            return pair.link.bytes_sent() - before < 10000
 
         def lose():
-            drained = pair.link.bytes_sent()
-            while True:         # until all that was sent before is there
-                time.sleep(0.2)
-                now = pair.link.bytes_sent()
-                if now - drained < 10000:
-                    break
-                drained = now
+            until(drained, 30, 'the link is at rest')
             freeze(pair)
+            before = pair.link.bytes_sent()
             pair.src.qmp('migrate-continue', {'state': 'pre-switchover'})
-            time.sleep(0.5)     # for the package to get through the link
+            until(lambda: pair.link.bytes_sent() - before > 20000 and
+                  drained(), 30, 'the package gets through the link')
             pair.link.cut('to-dst')
             freeze(pair, False)
         migration.src_caps['pause-before-switchover'] = True
@@ -156,7 +159,7 @@ def _grant_lost(logs, workload):
         if workload == HOT:
             migration.wait_status('src', 'postcopy-active', timeout=20)
         else:
-            migration.wait_status('src', 'postcopy-paused', timeout=20)
+            migration.wait_status('src', 'postcopy-paused', timeout=40)
         _paused(pair, migration)
         equal(pair.running_sides(), [], 'while paused the guest runs at')
         pair.link.heal()

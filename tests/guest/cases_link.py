@@ -188,8 +188,8 @@ def _cuts(delay_ms):
                 check(_passes(source, destination, 5), 'nothing passes')
                 link.cut(mode)
                 # Acknowledgements pass the other way: one direction at a time.
-                first = _passes(source, destination, 0.3)
-                second = _passes(destination, source, 0.3)
+                first = _passes(source, destination, 5 if forth else 0.3)
+                second = _passes(destination, source, 5 if back else 0.3)
                 equal((first, second), (forth, back), f'passes when {mode}')
                 link.heal()
                 if not forth:

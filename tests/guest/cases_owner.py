@@ -233,7 +233,8 @@ def busy_at_the_end(logs):
         time.sleep(5)
         equal(migration.info()['status'], 'device', 'meanwhile')
         check('STATS' not in seen, 'the destination was not busy')
-        check(seen.count('RUNNING') > 2, f'no sign of life: {seen}')
+        pair.log.wait(lambda: seen.count('RUNNING') > 2, 20,
+                      f'signs of life, not only {seen}')
         with open(fifo, 'rb'):
             equal(migration.wait_end(), 'completed', 'ended as')
         audit(pair, 'dst')

@@ -11,7 +11,8 @@ import time
 
 from cases_lost import PATIENCE, _not_at_source, _start
 from cases_missing import answers, paused
-from common import PATCHED, booted, check, equal, exits, wait_until
+from common import PATCHED, booted, check, equal, exits, stands_still, \
+    wait_until
 from hybridmig import paths
 from hybridmig.monitor import QmpLost
 from hybridmig.runs import Run
@@ -67,7 +68,7 @@ def quit_while_stopping(logs):
         migration.wait_phase('paging', PATIENCE)
         for connection in channels.connections:
             connection.stall()
-        time.sleep(1)           # for the guest to touch a missing page
+        stands_still(pair, 'dst')
         in_order = answers(pair.dst)    # or in an exception, with the BQL
         try:
             pair.dst.monitor.command('stop', timeout=2)

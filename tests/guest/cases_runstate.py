@@ -4,9 +4,9 @@ can leave them.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import socket
-import time
 
 from common import check, equal
+from hybridmig.waiting import until
 from machines import SLOW, machines, refused
 
 ACPI_CONTROL = '0x604'
@@ -60,10 +60,14 @@ STATES = {
 
 def _enter(pair, name):
     enter = STATES[name][0]
-    if name in ('suspended', 'shutdown'):
-        time.sleep(0.5)         # the firmware sets up power management
-    enter(pair.src)
-    equal(pair.src.wait_status(name), name, 'the source is')
+    # Nobody is at that address before the firmware has set it up
+    early = name in ('suspended', 'shutdown')
+
+    def entered():
+        enter(pair.src)
+        return until(lambda: pair.src.status() == name, 0.5 if early else 20)
+    until(entered, 20 if early else 0, f'the source is {name}',
+          pair.src.status)
 
 
 def _leave(guest, name):

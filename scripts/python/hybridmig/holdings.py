@@ -3,6 +3,8 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import collections
+import contextlib
+import glob
 import os
 import re
 import time
@@ -38,6 +40,15 @@ class Holdings:
         more = (self.files - before.files) + (self.threads - before.threads)
         return ', '.join(f'{count} {name}'
                          for name, count in sorted(more.items()))
+
+
+def waited_us(pid):
+    """How long its threads wanted a CPU and had none, in all."""
+    waited = 0
+    for name in glob.glob(f'/proc/{pid}/task/*/schedstat'):
+        with contextlib.suppress(OSError), open(name, encoding='ascii') as one:
+            waited += int(one.read().split()[1]) // 1000
+    return waited
 
 
 def settle(pid, before, timeout=20):
