@@ -7,8 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import socket
 
-from common import HOT, IDLE, audit, booted, check, equal, pages_add_up, \
-    wait_until
+from common import HOT, IDLE, audit, booted, ends_hybrid, equal, wait_until
 from hybridmig.migrate import Migration
 
 PREEMPT = {'postcopy-preempt': True}
@@ -26,11 +25,7 @@ def _served(migration, pages, timeout=60):
 
 
 def _ends(pair, migration, action):
-    equal(migration.wait_end(), 'completed', 'ended as')
-    h = migration.hybrid()
-    check(h['active'] and h['agreed'], f'not hybrid: {h}')
-    equal(h['action'], action, 'action')
-    pages_add_up(migration)
+    ends_hybrid(migration, action)
     audit(pair, 'dst')
 
 

@@ -5,8 +5,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import itertools
 import os
 
-from common import IDLE, audit, booted, check, downtime_true, equal, \
-    pages_add_up
+from common import IDLE, audit, booted, check, cut_in_paging, \
+    downtime_true, equal, pages_add_up, recover_cut
 from hybridmig.migrate import Migration
 from hybridmig.record import trace_lines
 
@@ -72,16 +72,10 @@ def _scattered(logs, parameters=None, caps=None, cut=False, **how):
         migration = Migration(pair, parameters=parameters)
         migration.at_both(caps)
         if cut:
-            migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
-                           phase='paging')
+            cut_in_paging(migration)
         migration.start()
         if cut:
-            check(pair.log.wait(lambda: pair.link.cut_mode, 60), 'no paging')
-            migration.pause()
-            for side in ('src', 'dst'):
-                migration.wait_status(side, 'postcopy-paused', timeout=30)
-            pair.link.heal()
-            migration.recover()
+            recover_cut(migration)
         equal(migration.wait_end(), 'completed', 'ended as')
         equal(migration.hybrid()['action'], 'handoff', 'action')
         stop = _stop(migration)

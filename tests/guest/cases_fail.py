@@ -4,8 +4,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import time
 
-from common import HOT, IDLE, audit, booted, check, equal, freeze, \
-    pages_add_up
+from common import HOT, IDLE, audit, booted, check, cut_in_paging, equal, \
+    freeze, pages_add_up, recover_cut
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
@@ -102,14 +102,9 @@ def _recovers(logs, preempt):
     with booted(logs) as pair:
         migration = Migration(pair)
         migration.at_both({'postcopy-preempt': preempt})
-        migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
-                       phase='paging')
+        cut_in_paging(migration)
         migration.start()
-        check(pair.log.wait(lambda: pair.link.cut_mode, 60), 'no paging')
-        _paused(pair, migration)
-        pair.link.heal()
-        migration.recover()
-        equal(migration.wait_end(), 'completed', 'ended as')
+        recover_cut(migration)
         pages_add_up(migration, lost=True)
         audit(pair, 'dst')
 

@@ -10,8 +10,8 @@ import fcntl
 import os
 import re
 
-from common import Skip, audit, booted, check, equal, pages_add_up, \
-    wait_until
+from common import Skip, audit, booted, check, cut_in_paging, ends_hybrid, \
+    equal, pages_add_up, recover_cut, wait_until
 from hybridmig import paths
 from hybridmig.migrate import Migration
 
@@ -95,11 +95,7 @@ def _ends(logs, log, workload, action, caps=None, parameters=None, **how):
         migration = Migration(pair, parameters=parameters)
         migration.at_both(caps)
         migration.start()
-        equal(migration.wait_end(), 'completed', 'ended as')
-        h = migration.hybrid()
-        check(h['active'] and h['agreed'], f'not hybrid: {h}')
-        equal(h['action'], action, 'action')
-        pages_add_up(migration)
+        h = ends_hybrid(migration, action)
         audit(pair, 'dst')
         return h
 
@@ -153,16 +149,9 @@ def requested(logs, log):
 def recovered(logs, log):
     with _booted(logs, log, rate='200mbit') as pair:
         migration = Migration(pair, parameters={'hybrid-max-rounds': 1})
-        migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
-                       phase='paging')
+        cut_in_paging(migration)
         migration.start()
-        check(pair.log.wait(lambda: pair.link.cut_mode, 60), 'no paging')
-        migration.pause()
-        for side in ('src', 'dst'):
-            migration.wait_status(side, 'postcopy-paused', timeout=20)
-        pair.link.heal()
-        migration.recover()
-        equal(migration.wait_end(), 'completed', 'ended as')
+        recover_cut(migration)
         pages_add_up(migration, lost=True)
         audit(pair, 'dst')
 

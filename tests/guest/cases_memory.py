@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 
-from common import HOT, IDLE, Skip, audit, booted, check, equal, pages_add_up
+from common import HOT, IDLE, Skip, audit, booted, check, cut_in_paging, \
+    equal, pages_add_up, recover_cut
 from hybridmig.migrate import Migration
 
 #: Of the guests here; whole pages of 2 MiB.
@@ -136,16 +137,9 @@ def _preempt(pair):
 def _recover(pair):
     """The link is cut in the middle of a round before, and in paging."""
     migration = _start(pair, **{'hybrid-max-precopy-bytes': 20 << 20})
-    migration.when(pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
-                   phase='paging')
+    cut_in_paging(migration)
     migration.start()
-    check(pair.log.wait(lambda: pair.link.cut_mode, 60), 'no paging')
-    migration.pause()
-    for side in ('src', 'dst'):
-        migration.wait_status(side, 'postcopy-paused', timeout=30)
-    pair.link.heal()
-    migration.recover()
-    equal(migration.wait_end(), 'completed', 'ended as')
+    recover_cut(migration)
     pages_add_up(migration, lost=True)
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 from common import IDLE, audit, booted, check, downtime_true, \
-    equal, exits, pages_add_up, wait_until
+    equal, exits, pages_add_up, recover_cut, wait_until
 from hybridmig.migrate import Migration
 from hybridmig.monitor import QmpError
 from hybridmig.net import DST_ADDRESS
@@ -47,12 +47,7 @@ def refused_at_destination(logs):
         migration.when(act, 'src', 'MIGRATION', status='postcopy-active')
         migration.start()
         check(paging.wait(60), 'not refused during paging')
-        migration.pause()
-        for side in ('src', 'dst'):
-            migration.wait_status(side, 'postcopy-paused', timeout=20)
-        pair.link.heal()
-        migration.recover()
-        equal(migration.wait_end(), 'completed', 'ended as')
+        recover_cut(migration)
         pages_add_up(migration, lost=True)
         audit(pair, 'dst')
 

@@ -140,6 +140,34 @@ def audit(pair, side):
     equal(twin.first, [4711], 'pages that the audit found')
 
 
+def cut_in_paging(migration):
+    """The link breaks as soon as the guest runs at the destination."""
+    migration.when(migration.pair.link.cut, 'src', 'MIGRATION_HYBRID_PHASE',
+                   phase='paging')
+
+
+def recover_cut(migration):
+    """The link is cut in paging: as the operator's guide says, to the end."""
+    link = migration.pair.link
+    migration.pair.log.wait(lambda: link.cut_mode, 60, 'paging')
+    migration.pause()
+    for side in ('src', 'dst'):
+        migration.wait_status(side, 'postcopy-paused', timeout=30)
+    link.heal()
+    migration.recover()
+    equal(migration.wait_end(), 'completed', 'ended as')
+
+
+def ends_hybrid(migration, action):
+    """Completed, by what both sides had agreed; returns what it says."""
+    equal(migration.wait_end(), 'completed', 'ended as')
+    h = migration.hybrid()
+    check(h['active'] and h['agreed'], f'not hybrid: {h}')
+    equal(h['action'], action, 'action')
+    pages_add_up(migration)
+    return h
+
+
 def pages_add_up(migration, lost=False):
     """First sends and re-sends are all sends, and all were received."""
     p = migration.hybrid()['pages']
