@@ -4,8 +4,10 @@ can leave them.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import socket
+import threading
 
 from common import check, equal
+from hybridmig.monitor import QmpError
 from hybridmig.waiting import until
 from machines import SLOW, machines, refused
 
@@ -185,6 +187,46 @@ def reset_in_switchover(logs):
         pair.dst.freeze(False)
 
 
+def _events(log, begin, end):
+    """Names of the source's, from one status of the migration to another."""
+    seen = [(e.name, e.data.get('status')) for e in log.events
+            if e.side == 'src']
+    return [name for name, _ in seen[seen.index(('MIGRATION', begin)):
+                                     seen.index(('MIGRATION', end))]]
+
+
+def _reset_all_the_time(pair, done):
+    """Until it is refused, or the migration is over."""
+    while not done.is_set():
+        try:
+            pair.src.qmp('system_reset')
+        except QmpError:
+            break
+
+
+def resets_up_to_switchover(logs):
+    """
+    A reset that is due when the guest is stopped comes before its state is
+    sent, or not at all: later it would change what is being sent.
+    """
+    for number in range(10):
+        with machines(logs) as pair:
+            done = threading.Event()
+            asks = threading.Thread(target=_reset_all_the_time,
+                                    args=(pair, done))
+            asks.start()
+            try:
+                pair.migrate(handoff=number % 2 == 0)
+                equal(pair.wait_end(), 'completed', 'ended as')
+            finally:
+                done.set()
+                asks.join()
+            check(pair.log.find('src', 'RESET'), 'nothing was tried')
+            check('RESET' not in _events(pair.log, 'device', 'completed'),
+                  'it was reset while it was handed over')
+            equal(pair.dst.wait_status('running'), 'running', 'destination')
+
+
 def snapshot_in_pre_switchover(logs):
     """It is refused, and the guest runs where the migration takes it."""
     with machines(logs) as pair:
@@ -233,5 +275,5 @@ def paused_to_unpatched(logs):
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
     run_states_arrive, run_states_come_back, quit_at_source,
-    reset_in_switchover, snapshot_in_pre_switchover,
+    reset_in_switchover, resets_up_to_switchover, snapshot_in_pre_switchover,
     devices_saved_in_pre_switchover, paused_to_unpatched)}
