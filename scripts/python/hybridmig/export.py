@@ -23,6 +23,8 @@ import subprocess
 import sys
 
 MODULE = 'migration/hybrid/'
+#: What a file of the module includes of it
+INCLUDED = re.compile(r'^#include "([\w./-]+)"', re.M)
 #: A file in a list of meson's
 LISTED = re.compile(r"^\s*'([\w./-]+\.c)',\n", re.M)
 
@@ -100,6 +102,18 @@ class Export:
                 file.write(text)
             os.chmod(target, os.stat(self._files[path]).st_mode & 0o777)
             self._git('add', '-f', path)
+        self._check_includes(part)
+
+    def _check_includes(self, part):
+        for path in self._there:
+            with open(self._files[path], encoding='utf-8') as file:
+                names = INCLUDED.findall(file.read())
+            for name in names:
+                for known in (name, os.path.normpath(os.path.join(
+                        os.path.dirname(path), name))):
+                    if known in self._files and known not in self._there:
+                        raise ValueError(f'{part.name}: {path} includes '
+                                         f'{known}, which comes later')
 
     def _due(self, where, subject):
         due = [part for part in self._parts
