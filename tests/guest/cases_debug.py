@@ -5,7 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 import socket
 
-from common import audit, booted, check, equal, wait_until
+from common import audit, booted, check, equal, paging_slowly, wait_until
 from hybridmig.migrate import Migration
 
 #: The least bare guest that is still handed over.
@@ -109,11 +109,7 @@ def debugger_in_pre_switchover(logs):
 def debugger_at_destination(logs):
     """It debugs a guest of which pages are missing."""
     with booted(logs, WORK, **SMALL) as pair:
-        migration = Migration(pair, parameters={
-            'max-postcopy-bandwidth': SLOW})
-        migration.start()
-        pair.src.qmp('migrate-start-postcopy')
-        check(migration.wait_phase('paging'), 'no paging')
+        migration = paging_slowly(pair, SLOW)
         debugger = Debugger(pair.dst)
         check(debugger.ask('?').startswith('T05'), 'it did not stop')
         equal(len(debugger.ask('m100000,10')), 32, 'digits of memory')

@@ -5,9 +5,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import signal
 
-from common import audit, booted, check, equal, exits, wait_until
+from common import (audit, booted, check, equal, exits, paging_slowly,
+                    wait_until)
 from hybridmig.migrate import Migration
-from machines import machines, refused
+from machines import refused
 
 #: The least bare guest that is still handed over.
 SMALL = {'bare': True, 'mem': 64, 'pages': 8192, 'rate': '200mbit'}
@@ -58,11 +59,7 @@ def ended_in_paging(logs):
     """The guest is gone: not that a link was lost is what is to be read."""
     for end, *words in ENDS:
         with booted(logs, WORK, **SMALL) as pair:
-            migration = Migration(pair, parameters={
-                'max-postcopy-bandwidth': SLOW})
-            migration.start()
-            pair.src.qmp('migrate-start-postcopy')
-            check(migration.wait_phase('paging'), 'no paging')
+            migration = paging_slowly(pair, SLOW)
             end(pair.dst)
             check(exits(pair.dst), 'the destination does not end')
             check(migration.wait_status('src', 'postcopy-paused'), 'no pause')
@@ -73,23 +70,5 @@ def ended_in_paging(logs):
             check('not finalized' in refused(pair.src, 'cont'), 'cont')
 
 
-def power_button(logs):
-    """It is refused where its press would be lost, and obeyed elsewhere."""
-    with machines(logs) as pair:
-        pair.migrate(src_caps={'pause-before-switchover': True})
-        check(pair.to_device(), 'no device state')
-        check('handed over' in refused(pair.src, 'system_powerdown'),
-              'not refused')
-        check('handed over' in pair.src.hmp('system_powerdown'), 'HMP')
-        pair.src.qmp('migrate_cancel')
-        equal(pair.wait_end(), 'cancelled', 'ended as')
-        equal(pair.src.wait_status('running'), 'running', 'the source is')
-        check(not pair.log.find('src', 'POWERDOWN'), 'it was pressed')
-        pair.src.qmp('system_powerdown')
-        check(pair.log.wait(lambda: pair.log.find('src', 'POWERDOWN'), 20),
-              'it was not pressed')
-        pair.dst.freeze(False)
-
-
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    ended_in_rounds, ended_in_paging, power_button)}
+    ended_in_rounds, ended_in_paging)}

@@ -171,20 +171,31 @@ def quit_at_source(logs):
         _quits(logs, moment)
 
 
-def reset_in_switchover(logs):
-    """Refused while it would hit a guest that has been sent, then obeyed."""
+def _while_it_is_sent(logs, command, event):
+    """Refused, also by HMP; obeyed when the guest has come back."""
     with machines(logs) as pair:
         pair.migrate(src_caps={'pause-before-switchover': True})
         check(pair.to_device(), 'no device state')
-        check('handed over' in refused(pair.src, 'system_reset'), 'reset')
+        check('handed over' in refused(pair.src, command), 'not refused')
+        check('handed over' in pair.src.hmp(command), 'HMP')
         pair.src.qmp('migrate_cancel')
         equal(pair.wait_end(), 'cancelled', 'ended as')
         equal(pair.src.wait_status('running'), 'running', 'the source is')
-        check(not pair.log.find('src', 'RESET'), 'it was reset')
-        pair.src.qmp('system_reset')
-        check(pair.log.wait(lambda: pair.log.find('src', 'RESET'), 20),
-              'it was not reset')
+        check(not pair.log.find('src', event), f'{event} came')
+        pair.src.qmp(command)
+        check(pair.log.wait(lambda: pair.log.find('src', event), 20),
+              f'{event} did not come')
         pair.dst.freeze(False)
+
+
+def reset_in_switchover(logs):
+    """It would hit a guest that has been sent."""
+    _while_it_is_sent(logs, 'system_reset', 'RESET')
+
+
+def power_button(logs):
+    """Its press would be lost."""
+    _while_it_is_sent(logs, 'system_powerdown', 'POWERDOWN')
 
 
 def _events(log, begin, end):
@@ -275,5 +286,6 @@ def paused_to_unpatched(logs):
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
     run_states_arrive, run_states_come_back, quit_at_source,
-    reset_in_switchover, resets_up_to_switchover, snapshot_in_pre_switchover,
-    devices_saved_in_pre_switchover, paused_to_unpatched)}
+    reset_in_switchover, power_button, resets_up_to_switchover,
+    snapshot_in_pre_switchover, devices_saved_in_pre_switchover,
+    paused_to_unpatched)}

@@ -12,6 +12,7 @@ import replay
 from checks import Skip, check, equal   # noqa: F401 the cases ask for them here
 from hybridmig import holdings, measure, paths
 from hybridmig.guest import GuestConfig
+from hybridmig.migrate import Migration
 from hybridmig.pair import Pair
 from hybridmig.runs import Run, command
 from hybridmig.waiting import until
@@ -138,6 +139,15 @@ def audit(pair, side):
     twin = pair.side(side).audit()
     check(not twin.right, 'the audit does not find a corrupted page')
     equal(twin.first, [4711], 'pages that the audit found')
+
+
+def paging_slowly(pair, rate):
+    """A migration whose guest runs at the destination, and misses pages."""
+    migration = Migration(pair, parameters={'max-postcopy-bandwidth': rate})
+    migration.start()
+    pair.src.qmp('migrate-start-postcopy')
+    check(migration.wait_phase('paging'), 'no paging')
+    return migration
 
 
 def cut_in_paging(migration):

@@ -102,10 +102,10 @@ class Export:
                 file.write(text)
             os.chmod(target, os.stat(self._files[path]).st_mode & 0o777)
             self._git('add', '-f', path)
-        self._check_includes(part)
+        self._check_includes(part, found)
 
-    def _check_includes(self, part):
-        for path in self._there:
+    def _check_includes(self, part, brought):
+        for path in brought:
             with open(self._files[path], encoding='utf-8') as file:
                 names = INCLUDED.findall(file.read())
             for name in names:
