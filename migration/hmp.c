@@ -142,6 +142,27 @@ static void print_push(Monitor *mon, const MigrationHybridPush *push)
                    push->pivots_retired, push->window);
 }
 
+static void print_deltas(Monitor *mon, const MigrationHybridDeltas *d)
+{
+    monitor_printf(mon, "hybrid deltas: %" PRIu64 " bases, %" PRIu64 " pages (%"
+                   PRIu64 " unchanged) in %.1f MiB, %.0f bytes each, %" PRIu64
+                   " whole, %" PRIu64 " refused, %.3f ms; cache %.1f MiB, at "
+                   "most %.1f\n", d->bases, d->pages, d->current,
+                   mib(d->bytes), d->pages ? (double)d->bytes / d->pages : 0,
+                   d->whole, d->refused, d->time_us / US_PER_MS,
+                   mib(d->memory), mib(d->memory_peak));
+    if (d->has_decision) {
+        monitor_printf(mon, "hybrid deltas decision: %s",
+                       MigrationHybridDeltaDecision_str(d->decision));
+        if (d->has_sample_bytes) {
+            monitor_printf(mon, ", sampled %" PRIu64 " bytes, worth it %"
+                           PRIu64 " %%, %.3f ms", d->sample_bytes,
+                           d->sample_share, d->sample_time_us / US_PER_MS);
+        }
+        monitor_printf(mon, "\n");
+    }
+}
+
 static void print_vcpus(Monitor *mon, const MigrationHybridInfo *info)
 {
     if (info->has_vcpu_blocked_us) {
@@ -192,6 +213,9 @@ void hybrid_hmp_info(Monitor *mon, const MigrationHybridInfo *info)
     }
     if (info->push) {
         print_push(mon, info->push);
+    }
+    if (info->deltas) {
+        print_deltas(mon, info->deltas);
     }
     print_vcpus(mon, info);
     print_memory(mon, info);

@@ -20,7 +20,8 @@ void hybrid_reset(void)
 
 void hybrid_fill_info(MigrationInfo *info)
 {
-    if (!hybrid_src_fill_info(info)) {
-        hybrid_dst_fill_info(info);
+    /* A refused command is no migration: it hides none that came in */
+    if (!hybrid_src_fill_info(info) && !hybrid_dst_fill_info(info)) {
+        hybrid_src_fill_refusal(info);
     }
 }

@@ -25,7 +25,7 @@ void hybrid_alive_destroy(HybridAlive *a)
 /* Until the next look; false: it is over */
 static bool hybrid_alive_wait(HybridAlive *a, uint32_t step_ms)
 {
-    QEMU_LOCK_GUARD(&a->lock);
+    HYBRID_LOCK_GUARD(hybrid_alive, a);
     if (!a->quit) {
         qemu_cond_timedwait(&a->cond, &a->lock, step_ms);
     }
@@ -44,34 +44,50 @@ static void *hybrid_alive_run(void *opaque)
     return NULL;
 }
 
-void hybrid_alive_begin(HybridAlive *a, const char *name,
-                        uint32_t (*look)(void), uint32_t told_ms,
-                        uint32_t peer_ms)
+static void HYBRID_ALIVE_THREAD hybrid_alive_forget(HybridAlive *a)
 {
-    a->look = look;
-    a->quit = a->connecting = false;
-    a->own_ms = 0;
-    hybrid_silence_reset(&a->connect);
-    qatomic_set(&a->told_ms, told_ms);
-    qatomic_set(&a->peer_ms, peer_ms);
     hybrid_silence_reset(&a->heard);
     hybrid_silence_reset(&a->said);
-    qatomic_set(&a->runs, true);
+    hybrid_silence_reset(&a->connect);
+}
+
+void TSA_NO_TSA hybrid_alive_begin(HybridAlive *a, const char *name,
+                                   uint32_t (*look)(void), uint32_t told_ms,
+                                   uint32_t peer_ms)
+{
+    a->look = look;
+    a->quit = false;
+    hybrid_shared_set(&a->connecting, false);
+    hybrid_shared_set(&a->anew, false);
+    a->own_ms = 0;
+    hybrid_alive_forget(a);
+    hybrid_shared_set(&a->told_ms, told_ms);
+    hybrid_shared_set(&a->peer_ms, peer_ms);
+    hybrid_shared_set(&a->runs, true);
     qemu_thread_create(&a->thread, name, hybrid_alive_run, a,
                        QEMU_THREAD_JOINABLE);
 }
 
 void hybrid_alive_end(HybridAlive *a)
 {
-    if (!a->runs) {
+    if (!hybrid_shared_get(&a->runs)) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&a->lock) {
+    WITH_HYBRID_LOCK(hybrid_alive, a) {
         a->quit = true;
         qemu_cond_broadcast(&a->cond);
     }
     qemu_thread_join(&a->thread);
-    qatomic_set(&a->runs, false);
+    hybrid_shared_set(&a->runs, false);
+}
+
+bool hybrid_alive_anew(HybridAlive *a)
+{
+    if (!hybrid_shared_replace(&a->anew, true, false)) {
+        return false;
+    }
+    hybrid_alive_forget(a);
+    return true;
 }
 
 /* Something has come that nobody has read; not: the end */
@@ -92,7 +108,7 @@ bool hybrid_alive_room(QEMUFile *f)
 int64_t hybrid_alive_connect(HybridAlive *a, int64_t now_us, int64_t step_us)
 {
     return hybrid_silence_look(&a->connect, now_us, step_us, 0,
-                               !qatomic_read(&a->connecting));
+                               !hybrid_shared_get(&a->connecting));
 }
 
 HybridMessage hybrid_alive_message(HybridMessageKind kind, uint32_t own_ms)

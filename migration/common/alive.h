@@ -9,8 +9,28 @@
 
 #include "qemu/thread.h"
 #include "migration/qemu-file.h"
+#include "migration/hybrid/common/guard.h"
+#include "migration/hybrid/common/shared.h"
 #include "migration/hybrid/common/wire.h"
 #include "migration/hybrid/policy/alive.h"
+
+HYBRID_LOCK_NAME(hybrid_alive);
+#define HYBRID_ALIVE_GUARDED TSA_GUARDED_BY(hybrid_alive_locked)
+
+/*
+ * The thread itself, a role.  Before it begins, and when it has ended, the
+ * others may touch what is its own.
+ */
+HYBRID_CAPABILITY("role", hybrid_alive_thread);
+
+#define HYBRID_ALIVE_OWNED  TSA_GUARDED_BY(hybrid_alive_thread)
+#define HYBRID_ALIVE_THREAD TSA_REQUIRES(hybrid_alive_thread)
+
+/* In the function that it calls */
+static inline void TSA_ASSERT(hybrid_alive_thread) TSA_NO_TSA
+hybrid_alive_in_thread(void)
+{
+}
 
 /*
  * What the threads of both sides have.  Each says ALIVE and listens to
@@ -18,21 +38,28 @@
  * others may, and have it to end that.
  */
 typedef struct HybridAlive {
+    /* set when it begins */
     QemuThread thread;
     uint32_t (*look)(void);     /* returns after how many ms to look again */
-    bool runs;                  /* atomic */
-    bool quit;                  /* under lock */
+
     QemuMutex lock;
     QemuCond cond;
-    uint32_t peer_ms;           /* atomic: the peer gives up after this */
-    uint32_t told_ms;           /* atomic: what the peer knows of ours */
-    uint32_t own_ms;            /* ours, when it was looked at last */
-    HybridSilence heard;
-    HybridSilence said;
+    bool HYBRID_ALIVE_GUARDED quit;
 
-    bool connecting;            /* atomic: the preempt channel is to come */
-    HybridSilence connect;
+    HybridShared runs;
+    HybridShared peer_ms;       /* the peer gives up after this */
+    HybridShared told_ms;       /* what the peer knows of ours */
+    HybridShared connecting;    /* the preempt channel is to come */
+    HybridShared anew;          /* a pause began: what was heard is over */
+
+    /* ours, when it was looked at last */
+    uint32_t own_ms HYBRID_ALIVE_OWNED;
+    HybridSilence heard HYBRID_ALIVE_OWNED;
+    HybridSilence said HYBRID_ALIVE_OWNED;
+    HybridSilence connect HYBRID_ALIVE_OWNED;
 } HybridAlive;
+
+HYBRID_LOCK_OF(HybridAlive, hybrid_alive)
 
 /* Before all others, and after them, when no thread runs */
 void hybrid_alive_init(HybridAlive *a);
@@ -46,6 +73,12 @@ void hybrid_alive_begin(HybridAlive *a, const char *name,
 /* Waits for the thread, if it runs */
 void hybrid_alive_end(HybridAlive *a);
 
+/*
+ * After a pause, however short: the silence of the connection that was is not
+ * that of the next one.
+ */
+bool HYBRID_ALIVE_THREAD hybrid_alive_anew(HybridAlive *a);
+
 /* Something has come on @f that nobody has read; not: the end */
 bool hybrid_alive_unread(QEMUFile *f);
 
@@ -53,7 +86,8 @@ bool hybrid_alive_unread(QEMUFile *f);
 bool hybrid_alive_room(QEMUFile *f);
 
 /* For how long has the preempt channel been waited for, in microseconds? */
-int64_t hybrid_alive_connect(HybridAlive *a, int64_t now_us, int64_t step_us);
+int64_t HYBRID_ALIVE_THREAD
+hybrid_alive_connect(HybridAlive *a, int64_t now_us, int64_t step_us);
 
 /* ALIVE, with @own_ms: our timeout */
 HybridMessage hybrid_alive_message(HybridMessageKind kind, uint32_t own_ms);

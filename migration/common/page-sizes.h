@@ -1,5 +1,6 @@
 /*
- * Hybrid live migration: the sizes of pages, which have to be the same at both ends.
+ * Hybrid live migration: the sizes of pages, which have to be the same at both
+ * ends.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,7 +8,7 @@
 #ifndef QEMU_MIGRATION_HYBRID_PAGE_SIZES_H
 #define QEMU_MIGRATION_HYBRID_PAGE_SIZES_H
 
-#include "migration/hybrid/protocol/msg.h"
+#include "migration/hybrid/protocol/encoding.h"
 
 /* Puts those of this side's blocks that are not the target's into READY */
 void hybrid_page_sizes_put(HybridMessage *m);

@@ -19,6 +19,12 @@
 #define HYBRID_PEER_TIMEOUT_MAX 600000
 
 /*
+ * No bound of its own: half of the guest's memory is one already.  1 EiB, which
+ * who reads numbers of JSON as floating point can set again as it was reported.
+ */
+#define HYBRID_DELTA_CACHE_DEFAULT (1ull << 60)
+
+/*
  * One row per parameter, in the order in which users see them.
  * What a parameter means is documented in qapi/migration.json, where
  * it is a member of MigrationHybridParameters.
@@ -63,7 +69,9 @@
       " ms", 0, HYBRID_PEER_TIMEOUT_MAX, 0) __VA_ARGS__                 \
     P(PUSH_POLICY, MigrationHybridPushPolicy, push_policy, PUSH_POLICY, \
       "push-policy", "", 0, MIGRATION_HYBRID_PUSH_POLICY__MAX - 1,      \
-      MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) __VA_ARGS__
+      MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) __VA_ARGS__                  \
+    P(SIZE, uint64_t, delta_cache, DELTA_CACHE, "delta-cache",          \
+      " bytes", 0, INT64_MAX, HYBRID_DELTA_CACHE_DEFAULT) __VA_ARGS__
 
 extern const PropertyInfo hybrid_prop_push_policy;
 #define DEFINE_PROP_PUSH_POLICY(n, s, f, def)                           \

@@ -16,8 +16,9 @@
 #define HYBRID_FILES_MAX    100
 
 /*
- * Of the kernel that runs, so containers of one host have the same.  Devices
- * and inodes are numbers of that kernel.  "": not known.
+ * Of the kernel that runs, so containers of one host have the same; clones of
+ * a running virtual machine, too, though they are several.  Devices and inodes
+ * are numbers of that kernel.  "": not known.
  */
 static char *hybrid_files_host(void)
 {
@@ -77,9 +78,10 @@ static int hybrid_files_compare(RAMBlock *rb, void *opaque)
         if (g_array_index(files->theirs, uint64_t, i) == st.st_dev &&
             g_array_index(files->theirs, uint64_t, i + 1) == st.st_ino) {
             error_setg(files->errp, "memory block '%s' of the destination is "
-                       "a file that the source has, too: to receive the guest "
-                       "would destroy its memory.  Give each QEMU a file of "
-                       "its own", rb->idstr);
+                       "a file that the source has, too, as its device, its "
+                       "inode and the host's boot_id say: to receive the "
+                       "guest would destroy its memory.  Give each QEMU a "
+                       "file of its own", rb->idstr);
             return 1;
         }
     }

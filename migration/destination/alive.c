@@ -28,10 +28,11 @@ typedef struct HybridAsked {
 
 struct HybridWatcher {
     HybridAlive both;
-    bool settings;              /* they have come */
-    bool ended;                 /* atomic: the source has no more to say */
-    HybridAsk ask;
-    HybridAsked asked;          /* what the last look has found */
+    bool settings;              /* they have come; set before it begins */
+    HybridShared ended;         /* the source has no more to say */
+    HybridAsk ask HYBRID_ALIVE_OWNED;
+    /* what the last look has found */
+    HybridAsked HYBRID_ALIVE_OWNED asked;
 };
 
 HybridWatcher *hybrid_watcher_new(void)
@@ -55,21 +56,21 @@ static uint32_t hybrid_alive_dst_own_ms(void)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
-    return migrate_hybrid_peer_timeout() ?: qatomic_read(&w->both.peer_ms);
+    return migrate_hybrid_peer_timeout() ?: hybrid_shared_get(&w->both.peer_ms);
 }
 
-uint32_t hybrid_alive_dst_ms(void)
+uint32_t TSA_NO_TSA hybrid_alive_dst_ms(void)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
     /* When it is over: the one that was */
-    return qatomic_read(&w->both.runs) ? hybrid_alive_dst_own_ms()
+    return hybrid_shared_get(&w->both.runs) ? hybrid_alive_dst_own_ms()
                                        : w->both.own_ms;
 }
 
-static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
-                                 uint32_t peer_ms, int64_t now_us,
-                                 int64_t step_us)
+static void HYBRID_ALIVE_THREAD
+hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
+                     uint32_t peer_ms, int64_t now_us, int64_t step_us)
 {
     HybridWatcher *w = hybrid_destination()->watch;
     HybridAlive *a = &w->both;
@@ -82,14 +83,15 @@ static void hybrid_alive_dst_say(MigrationIncomingState *mis, uint32_t own_ms,
     if (mis->to_src_file) {
         quiet_us = hybrid_silence_look(&a->said, now_us, step_us,
             qemu_file_moved_bytes(mis->to_src_file), false);
-        if ((own_ms != a->told_ms || hybrid_alive_due(quiet_us, peer_ms)) &&
+        if ((own_ms != hybrid_shared_get(&a->told_ms) ||
+             hybrid_alive_due(quiet_us, peer_ms)) &&
             hybrid_alive_room(mis->to_src_file)) {
             HybridMessage m = hybrid_alive_message(HYBRID_MSG_ALIVE, own_ms);
 
             trace_hybrid_message("dst", hybrid_msg_str(HYBRID_MSG_ALIVE));
             migrate_send_rp_hybrid(mis, m.bytes->data, m.bytes->len);
             hybrid_msg_free(&m);
-            qatomic_set(&a->told_ms, own_ms);
+            hybrid_shared_set(&a->told_ms, own_ms);
         }
     }
     qemu_rec_mutex_unlock(&mis->rp_mutex);
@@ -115,7 +117,8 @@ static void hybrid_alive_dst_lost(MigrationIncomingState *mis,
     migration_incoming_shutdown_channels(mis);
 }
 
-static gboolean hybrid_alive_asked(gpointer key, gpointer value, gpointer opaque)
+static gboolean hybrid_alive_asked(gpointer key, gpointer value,
+                                   gpointer opaque)
 {
     HybridAsked *asked = opaque;
 
@@ -124,8 +127,8 @@ static gboolean hybrid_alive_asked(gpointer key, gpointer value, gpointer opaque
 }
 
 /* For how long has a page been asked for in vain, on a channel of its own? */
-static int64_t hybrid_alive_ask(MigrationIncomingState *mis, int64_t now_us,
-                                int64_t step_us)
+static int64_t HYBRID_ALIVE_THREAD
+hybrid_alive_ask(MigrationIncomingState *mis, int64_t now_us, int64_t step_us)
 {
     HybridWatcher *w = hybrid_destination()->watch;
     HybridAsked *asked = &w->asked;
@@ -162,7 +165,7 @@ static uint32_t hybrid_alive_dst_look(void)
     HybridWatcher *w = h->watch;
     MigrationIncomingState *mis = migration_incoming_get_current();
     HybridAlive *a = &w->both;
-    uint32_t peer_ms = qatomic_read(&a->peer_ms);
+    uint32_t peer_ms = hybrid_shared_get(&a->peer_ms);
     uint32_t own_ms = hybrid_alive_dst_own_ms();
     uint32_t step_ms = hybrid_alive_step_ms(own_ms, peer_ms);
     int64_t now_us = hybrid_now_us(), step_us = step_ms * 1000;
@@ -170,11 +173,15 @@ static uint32_t hybrid_alive_dst_look(void)
     HandoffDstState state;
     bool settings, plain;
 
+    hybrid_alive_in_thread();
     WITH_HYBRID_DESTINATION_LOCK(h) {
         state = h->state;
         plain = h->plain;
     }
     settings = w->settings;
+    if (hybrid_alive_anew(a)) {
+        w->ask = (HybridAsk) {};
+    }
     connect_us = hybrid_alive_connect(a, now_us, step_us);
     if (state == HANDOFF_DST_LOADED_PAUSED ||
         state == HANDOFF_DST_RUNNING_PAUSED) {
@@ -209,20 +216,20 @@ static uint32_t hybrid_alive_dst_look(void)
         hybrid_alive_dst_lost(mis, "The preempt connection from the source "
                               "did not come", own_ms);
     } else if (hybrid_alive_lost(silent_us, own_ms) &&
-               !qatomic_read(&w->ended)) {
+               !hybrid_shared_get(&w->ended)) {
         hybrid_alive_dst_lost(mis, "Nothing was heard from the source on the "
                               "main connection", own_ms);
     }
     return step_ms;
 }
 
-static void hybrid_alive_dst_start(uint32_t told_ms, uint32_t peer_ms,
-                                   bool settings)
+static void TSA_NO_TSA
+hybrid_alive_dst_start(uint32_t told_ms, uint32_t peer_ms, bool settings)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
     w->settings = settings;
-    w->ended = false;
+    hybrid_shared_set(&w->ended, false);
     w->ask = (HybridAsk) {};
     hybrid_alive_begin(&w->both, "mig/dst/alive", hybrid_alive_dst_look,
                        told_ms, peer_ms);
@@ -231,7 +238,8 @@ static void hybrid_alive_dst_start(uint32_t told_ms, uint32_t peer_ms,
 void hybrid_alive_dst_connected(void)
 {
     /* Only what was set here is known: it is to begin in time */
-    if (migrate_hybrid_peer_timeout() && !hybrid_destination()->watch->both.runs) {
+    if (migrate_hybrid_peer_timeout() &&
+        !hybrid_shared_get(&hybrid_destination()->watch->both.runs)) {
         hybrid_alive_dst_start(0, 0, false);
     }
 }
@@ -240,7 +248,7 @@ void hybrid_dst_connects_preempt(bool begins)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
-    qatomic_set(&w->both.connecting, begins);
+    hybrid_shared_set(&w->both.connecting, begins);
 }
 
 void hybrid_alive_dst_begin(uint32_t peer_ms)
@@ -262,12 +270,15 @@ void hybrid_alive_dst_heard(HybridMessage *m)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
-    qatomic_set(&w->both.peer_ms, hybrid_msg_get_be32(m));
+    hybrid_shared_set(&w->both.peer_ms, hybrid_msg_get_be32(m));
 }
 
 void hybrid_alive_dst_stream_ended(bool ended)
 {
     HybridWatcher *w = hybrid_destination()->watch;
 
-    qatomic_set(&w->ended, ended);
+    hybrid_shared_set(&w->ended, ended);
+    if (!ended) {
+        hybrid_shared_set(&w->both.anew, true);     /* a pause begins */
+    }
 }

@@ -7,7 +7,7 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_ALIVE_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_ALIVE_H
 
-#include "migration/hybrid/protocol/msg.h"
+#include "migration/hybrid/protocol/encoding.h"
 
 #include "migration/hybrid/destination/state.h"
 
@@ -25,7 +25,10 @@ void hybrid_alive_dst_begin(uint32_t peer_ms);
 void hybrid_alive_dst_end(void);
 void hybrid_alive_dst_heard(HybridMessage *m);
 
-/* The end of the stream was read: the source has nothing more to say */
+/*
+ * The end of the stream was read: the source has nothing more to say; or, false,
+ * a pause begins
+ */
 void hybrid_alive_dst_stream_ended(bool ended);
 
 /* The timeout that is in effect, in ms, 0: none */

@@ -286,7 +286,7 @@ static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-static void hybrid_dst_huge_pages(bool on)
+static void HYBRID_BQL_LOCKED hybrid_dst_huge_pages(bool on)
 {
     int advice = on ? QEMU_MADV_HUGEPAGE : QEMU_MADV_NOHUGEPAGE;
     RCU_READ_LOCK_GUARD();
@@ -303,7 +303,7 @@ static void hybrid_dst_huge_pages(bool on)
  * they were off already, it was done already: only what was touched since is
  * there.
  */
-static int hybrid_dst_drop_missing(void)
+static int HYBRID_BQL_LOCKED hybrid_dst_drop_missing(void)
 {
     HybridDropper d = { .again = hybrid_destination()->small_pages };
     int ret;
@@ -319,7 +319,7 @@ static int hybrid_dst_drop_missing(void)
  * to postcopy they are kept off from the first discard on, while the guest
  * still runs at the source.
  */
-static int hybrid_dst_begin_discards(void)
+static int HYBRID_BQL_LOCKED hybrid_dst_begin_discards(void)
 {
     return hybrid_destination()->small_pages ? 0 : hybrid_dst_drop_missing();
 }
@@ -351,6 +351,7 @@ int hybrid_dst_discard(HybridMessage *m)
         error_report("Unexpected hybrid message DISCARD (state %d)", ps);
         return -EINVAL;
     }
+    hybrid_bql_held();
     RCU_READ_LOCK_GUARD();
     rb = qemu_ram_block_by_name(name);
     if (!rb || migrate_ram_is_ignored(rb) || !rb->receivedmap) {

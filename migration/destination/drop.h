@@ -7,15 +7,16 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_DROP_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_DROP_H
 
-#include "migration/hybrid/protocol/msg.h"
+#include "migration/hybrid/common/bql.h"
+#include "migration/hybrid/protocol/encoding.h"
 
 /* DISCARD has come; 0 or -errno */
 int hybrid_dst_discard(HybridMessage *m);
 
 /* Before LISTEN: nothing may be where a page is to be placed.  0 or -errno. */
-int hybrid_dst_drop_untouched(void);
+int HYBRID_BQL_LOCKED hybrid_dst_drop_untouched(void);
 
 /* The migration is over: huge pages as before */
-void hybrid_dst_discards_end(void);
+void HYBRID_BQL_LOCKED hybrid_dst_discards_end(void);
 
 #endif

@@ -8,14 +8,11 @@
 #define QEMU_MIGRATION_HYBRID_DESTINATION_FAULTS_H
 
 #include "migration/hybrid/destination/state.h"
-#include "migration/hybrid/protocol/msg.h"
+#include "migration/hybrid/protocol/encoding.h"
 
 /* The destination was found to be able to take the guest */
 HybridFaults *hybrid_faults_new(void);
 void hybrid_faults_free(HybridFaults *faults);
-
-/* A new connection: who waits is to be said again */
-void hybrid_faults_recovered(MigrationIncomingState *mis);
 
 /* Puts the vCPUs' block times into STATS */
 void hybrid_faults_report(HybridMessage *m);

@@ -22,7 +22,7 @@ HybridPlace hybrid_dst_place(bool in_package, HybridFromSrc msg)
         return HYBRID_PLACE_PLAIN;      /* a snapshot */
     }
     HYBRID_DESTINATION_LOCK_GUARD(h);
-    if (in_package && h->agreed) {
+    if (in_package && hybrid_dst_agreed()) {
         return HYBRID_PLACE_PACKAGE;
     }
     if (h->state == HANDOFF_DST_WAIT &&

@@ -17,6 +17,7 @@
 #include "migration/migration.h"
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/destination/alive.h"
+#include "migration/hybrid/destination/delta.h"
 #include "migration/hybrid/destination/drop.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/handoff.h"
@@ -34,6 +35,7 @@ static void hybrid_dst_say_running(MigrationIncomingState *mis, bool running)
 
     hybrid_msg_put_be32(&m, running);
     if (running) {
+        HYBRID_DESTINATION_LOCK_GUARD(h);
         hybrid_msg_put_be64(&m, hybrid_now_us() - h->running_us);
         hybrid_msg_put_be64(&m, h->running_us - h->loaded_us);
         hybrid_msg_put_be64(&m, h->running_us - h->grant_us);
@@ -59,14 +61,17 @@ static void hybrid_dst_say_running_bh(void *opaque)
 void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 {
     HybridDestination *h = hybrid_destination();
-    bool say;
+    bool first = false, say;
 
-    if (running && h->running_us < 0) {
-        h->running_us = hybrid_now_us();
-        hybrid_dst_mark("running");
-    }
     WITH_HYBRID_DESTINATION_LOCK(h) {
+        if (running && h->running_us < 0) {
+            h->running_us = hybrid_now_us();
+            first = true;
+        }
         say = running && h->started && !h->running_said;
+    }
+    if (first) {
+        hybrid_dst_mark("running");
     }
     if (say) {
         migration_bh_schedule(hybrid_dst_say_running_bh, opaque);
@@ -78,10 +83,13 @@ void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDestination *h = hybrid_destination();
-    bool again, lost, started, running_said, recovered = false;
+    bool other, again, lost, started, running_said, recovered = false;
     QEMUBHFunc *start;
 
-    if (hybrid_msg_get_be64(in) != h->id || in->overrun) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        other = hybrid_msg_get_be64(in) != h->id;
+    }
+    if (other || in->overrun) {
         error_report("The source recovers another migration than the one "
                      "that is paused here");
         return -EINVAL;         /* as good as a broken link: pause again */
@@ -98,15 +106,17 @@ int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         }
         lost = h->channel_lost;
         h->channel_lost = false;
+        if (!again) {
+            h->grant_us = hybrid_now_us();
+        }
         start = h->start;
         started = h->started;
         running_said = h->running_said;
     }
     if (recovered) {
-        hybrid_faults_recovered(mis);
+        hybrid_bases_drop(h->bases);
     }
     if (!again) {
-        h->grant_us = hybrid_now_us();
         hybrid_dst_mark("grant");
         migration_bh_schedule(start, mis);
     } else if (started) {
@@ -138,9 +148,10 @@ int hybrid_dst_package(MigrationIncomingState *mis)
     HybridDestination *h = hybrid_destination();
     int ret;
 
-    if (!h->agreed) {
+    if (!hybrid_dst_agreed()) {
         return 0;
     }
+    hybrid_bql_held();
     WITH_HYBRID_DESTINATION_LOCK(h) {
         hybrid_dst_step(h, HANDOFF_EV_PACKAGE);
     }
@@ -156,7 +167,7 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
     HybridDestination *h = hybrid_destination();
     HybridMessage m;
 
-    if (!h->agreed) {
+    if (!hybrid_dst_agreed()) {
         return false;
     }
     hybrid_point("dst-loaded");
@@ -169,9 +180,9 @@ bool hybrid_dst_loaded(MigrationIncomingState *mis, QEMUBHFunc *start)
         if (!hybrid_dst_step(h, HANDOFF_EV_LOADED_SENT)) {
             return true;
         }
+        h->loaded_us = hybrid_now_us();
     }
     hybrid_dst_mark("loaded");
-    h->loaded_us = hybrid_now_us();
     m = hybrid_msg_new(HYBRID_MSG_LOADED);
     hybrid_dst_send(mis, HYBRID_MSG_LOADED, &m);
     return true;
@@ -188,7 +199,7 @@ void hybrid_dst_started(MigrationIncomingState *mis)
     HybridDestination *h = hybrid_destination();
     bool running;
 
-    if (!h->agreed) {
+    if (!hybrid_dst_agreed()) {
         return;
     }
     hybrid_dst_mark("started");
@@ -223,7 +234,7 @@ bool hybrid_dst_may_pause(bool running)
 {
     HybridDestination *h = hybrid_destination();
 
-    if (!h->agreed) {
+    if (!hybrid_dst_agreed()) {
         return running;
     }
     HYBRID_DESTINATION_LOCK_GUARD(h);
@@ -246,9 +257,8 @@ bool hybrid_dst_hears_out(void)
     RCU_READ_LOCK_GUARD();
     h = hybrid_destination();
     HYBRID_DESTINATION_LOCK_GUARD(h);
-    if (!h->agreed || (h->state != HANDOFF_DST_READY &&
-                       h->state != HANDOFF_DST_LOADING &&
-                       h->state != HANDOFF_DST_LOADED)) {
+    if (h->state != HANDOFF_DST_READY && h->state != HANDOFF_DST_LOADING &&
+        h->state != HANDOFF_DST_LOADED) {
         return false;
     }
     h->channel_lost = true;
@@ -259,8 +269,9 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
 {
     HybridDestination *h = hybrid_destination();
 
-    if (h->agreed) {
+    if (hybrid_dst_agreed()) {
         hybrid_point("dst-paused");
+        hybrid_dst_in_listen_thread();
         hybrid_window_recovers();
         hybrid_alive_dst_stream_ended(false);
         HYBRID_DESTINATION_LOCK_GUARD(h);
@@ -304,11 +315,15 @@ static void *hybrid_dst_ending(void *opaque)
 static void hybrid_dst_ending_join(void)
 {
     HybridDestination *h = hybrid_destination();
+    bool runs;
 
-    if (h->ending_runs) {
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        runs = h->ending_runs;
+        h->ending_runs = false;
+    }
+    if (runs) {
         qemu_sem_post(&h->ending_done);
         qemu_thread_join(&h->ending);
-        h->ending_runs = false;
     }
 }
 
@@ -316,16 +331,19 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
 {
     HybridDestination *h = hybrid_destination();
 
-    if (!h->agreed) {
+    if (!hybrid_dst_agreed()) {
         return;
     }
     hybrid_point("dst-stream-ended");
     if (load_res >= 0) {
         /* The source ends the stream only after it has said GRANT */
         qemu_event_wait(&h->started_event);
-        h->ending_runs = true;
-        qemu_thread_create(&h->ending, "mig/dst/ending", hybrid_dst_ending,
-                           mis, QEMU_THREAD_JOINABLE);
+        hybrid_bases_release(h->bases);
+        WITH_HYBRID_DESTINATION_LOCK(h) {
+            qemu_thread_create(&h->ending, "mig/dst/ending",
+                               hybrid_dst_ending, mis, QEMU_THREAD_JOINABLE);
+            h->ending_runs = true;
+        }
     } else if (hybrid_dst_lost()) {
         WITH_HYBRID_DESTINATION_LOCK(h) {
             g_clear_pointer(&h->ledger, hybrid_ledger_close);
@@ -344,9 +362,10 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
     }
     hybrid_dst_ending_join();
     hybrid_alive_dst_end();
-    if (!h->agreed) {
+    if (!hybrid_dst_agreed()) {
         return;
     }
+    hybrid_bql_held();
     WITH_HYBRID_DESTINATION_LOCK(h) {
         if (h->state == HANDOFF_DST_RUNNING) {
             hybrid_dst_step(h, HANDOFF_EV_STREAM_END);
@@ -364,7 +383,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
         g_clear_pointer(&h->ledger, hybrid_ledger_close);
     }
     hybrid_dst_discards_end();
+    hybrid_bases_drop(h->bases);
     hybrid_load_cleanup();
-    qatomic_store_release(&h->finished, true);
+    hybrid_shared_set(&h->finished, true);
 }
-

@@ -123,6 +123,21 @@ void hybrid_dst_fault(RAMBlock *rb, uintptr_t addr, uint32_t ptid);
  */
 void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel);
 
+/*
+ * Differences may come, and one has: after its page's header in @f, for the page
+ * at @offset of @rb (see destination/delta.h).  Listen thread, and the one of
+ * the preempt channel.  0 or -errno.
+ */
+bool hybrid_dst_takes_deltas(void);
+int hybrid_load_delta(MigrationIncomingState *mis, QEMUFile *f, RAMBlock *rb,
+                      uint64_t offset, int channel);
+
+/*
+ * The same before the package, where the guest stands still at the source: the
+ * page is written to guest memory.  Whether they may come is looked at.
+ */
+int hybrid_load_delta_in_stop(QEMUFile *f, RAMBlock *rb, uint64_t offset);
+
 /* Pages that now are in guest memory: loaded, or placed at @host */
 void hybrid_dst_received(uint64_t pages);
 void hybrid_dst_placed(void *host, uint64_t pages);

@@ -21,6 +21,7 @@
 #include "migration/ram.h"
 #include "migration/hybrid/common/clock.h"
 #include "migration/hybrid/common/params.h"
+#include "migration/hybrid/common/room.h"
 #include "migration/hybrid/destination/host.h"
 #include "migration/hybrid/destination/use.h"
 #include "migration/hybrid/policy/account.h"
@@ -293,35 +294,6 @@ static bool hybrid_check_memory(HybridNeed *need, HybridHostMemory *host,
     return false;
 }
 
-static bool hybrid_read_host(HybridHostMemory *host)
-{
-    g_autofree char *meminfo = NULL;
-
-    hybrid_reserve_host_init(host);
-    return g_file_get_contents("/proc/meminfo", &meminfo, NULL, NULL) &&
-           hybrid_reserve_parse_meminfo(meminfo, host);
-}
-
-static void hybrid_read_groups(HybridHostMemory *host, HybridLedger *ledger,
-                               char **problem)
-{
-    HybridCgroups groups;
-
-    hybrid_cgroup_memory("", &groups);
-    if (groups.path) {
-        hybrid_ledger_set_cgroup(ledger, groups.path);
-    }
-    for (guint i = 0; i < groups.levels->len; i++) {
-        HybridCgroupLevel *l = &g_array_index(groups.levels,
-                                              HybridCgroupLevel, i);
-
-        hybrid_reserve_add_group(host, l,
-                                 hybrid_ledger_others_in(ledger, l->path));
-    }
-    *problem = g_steal_pointer(&groups.problem);
-    hybrid_cgroup_clear(&groups);
-}
-
 /* What cannot be read is no reason to refuse, and not to be passed over */
 static bool hybrid_check(HybridNeed *need, HybridLedger *ledger,
                          uint32_t overcommit, HybridHostAnswer *answer,
@@ -329,16 +301,15 @@ static bool hybrid_check(HybridNeed *need, HybridLedger *ledger,
 {
     g_autofree char *problem = NULL;
     HybridHostMemory host;
-    bool known, ok;
+    bool known = hybrid_room_read_host(&host);
+    bool ok;
 
-    known = hybrid_read_host(&host);
-    if (!known) {
-        problem = g_strdup("/proc/meminfo");
-        host.mem_available = host.swap_free = UINT64_MAX;
-    }
     host.claimed_by_others = hybrid_ledger_others(ledger);
     if (known) {
-        hybrid_read_groups(&host, ledger, &problem);
+        problem = hybrid_room_read_groups(&host, ledger);
+    } else {
+        problem = g_strdup("/proc/meminfo");
+        host.mem_available = host.swap_free = UINT64_MAX;
     }
     ok = hybrid_check_memory(need, &host, overcommit, answer, errp) &&
          hybrid_check_accounts(need, ledger, &host, answer, &problem, errp);

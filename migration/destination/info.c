@@ -8,6 +8,7 @@
 #include "migration/migration.h"
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/destination/alive.h"
+#include "migration/hybrid/destination/delta.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/info.h"
 #include "migration/hybrid/destination/window.h"
@@ -84,14 +85,14 @@ hybrid_dst_phase(HybridDestination *h)
     }
 }
 
-void hybrid_dst_fill_info(MigrationInfo *info)
+bool hybrid_dst_fill_info(MigrationInfo *info)
 {
     HybridDestination *h = hybrid_destination();
     MigrationHybridInfo *i;
 
     HYBRID_DESTINATION_LOCK_GUARD(h);
-    if (!h->agreed) {
-        return;
+    if (!hybrid_dst_agreed()) {
+        return false;
     }
     i = info->hybrid = g_new0(MigrationHybridInfo, 1);
     i->active = h->state != HANDOFF_DST_GONE;
@@ -110,4 +111,6 @@ void hybrid_dst_fill_info(MigrationInfo *info)
     i->pages = g_new0(MigrationHybridPages, 1);
     i->pages->has_received = true;
     i->pages->received = stat64_get(&h->received);
+    i->deltas = hybrid_bases_info(h->bases);
+    return true;
 }

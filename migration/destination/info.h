@@ -9,6 +9,7 @@
 
 #include "qapi/qapi-types-migration.h"
 
-void hybrid_dst_fill_info(MigrationInfo *info);
+/* False: no hybrid migration comes in, or did */
+bool hybrid_dst_fill_info(MigrationInfo *info);
 
 #endif

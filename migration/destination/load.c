@@ -16,6 +16,7 @@
 
 #include "migration/hybrid/destination/state.h"
 #include "migration/hybrid/trace.h"
+#include "migration/hybrid/destination/delta.h"
 #include "migration/hybrid/destination/hooks.h"
 #include "migration/hybrid/destination/load.h"
 #include "migration/hybrid/destination/window.h"
@@ -25,6 +26,7 @@
 
 #include <sys/ioctl.h>
 #include "qapi/error.h"
+#include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/memalign.h"
 #include "qemu/rcu.h"
@@ -39,10 +41,10 @@
 #include "migration/ram.h"
 #include "migration/trace.h"
 
-/* The listen thread's; the main thread frees it when that has ended */
+/* The main thread frees it when the listen thread has ended */
 struct HybridLoad {
-    HybridBatch *batch;
-    uint8_t *pages;
+    HybridBatch *batch HYBRID_LISTEN_OWNED;
+    uint8_t *pages HYBRID_LISTEN_OWNED;
 };
 
 /* One run that is being placed */
@@ -167,6 +169,7 @@ static int hybrid_load_place(void *opaque, uint64_t addr, unsigned pages,
     }
     ret = hybrid_batch_place(pages, run->wanted, run->n_wanted,
                              hybrid_load_copy, hybrid_load_done, run);
+    hybrid_window_pages(pages);
     if (run->mis->postcopy_remote_fds->len) {
         for (unsigned i = 0; !ret && i < pages; i++) {
             ret = postcopy_notify_shared_wake(run->rb, addr + i * size);
@@ -192,7 +195,8 @@ static bool hybrid_load_may_scatter(QEMUFile *f)
            !qio_channel_set_blocking(ioc, false, NULL);
 }
 
-static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
+static ssize_t HYBRID_LISTEN_THREAD
+hybrid_load_read(void *opaque, struct iovec *iov, unsigned n, size_t held)
 {
     HybridRun *run = opaque;
     QIOChannel *ioc = qemu_file_get_ioc(run->f);
@@ -204,8 +208,7 @@ static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
         if (qemu_file_get_error(run->f)) {
             return qemu_file_get_error(run->f);
         }
-        /* All but part of a page is placed by now */
-        hybrid_window_has_read(run->f, qemu_file_stream_bytes(run->f));
+        hybrid_window_has_read(run->f, qemu_file_stream_bytes(run->f) - held);
         len = qio_channel_readv(ioc, iov, n, &err);
         if (len == QIO_CHANNEL_ERR_BLOCK) {
             qio_channel_wait(ioc, G_IO_IN);
@@ -220,7 +223,7 @@ static ssize_t hybrid_load_read(void *opaque, struct iovec *iov, unsigned n)
     return len;
 }
 
-static HybridBatch *hybrid_load_batch(void)
+static HYBRID_LISTEN_THREAD HybridBatch *hybrid_load_batch(void)
 {
     static const HybridBatchOps ops = {
         .read = hybrid_load_read,
@@ -248,7 +251,7 @@ HybridLoad *hybrid_load_new(void)
     return g_new0(HybridLoad, 1);
 }
 
-void hybrid_load_free(HybridLoad *l)
+void TSA_NO_TSA hybrid_load_free(HybridLoad *l)
 {
     if (l) {
         g_clear_pointer(&l->batch, hybrid_batch_free);
@@ -257,12 +260,63 @@ void hybrid_load_free(HybridLoad *l)
     }
 }
 
-void hybrid_load_cleanup(void)
+void TSA_NO_TSA hybrid_load_cleanup(void)
 {
     HybridLoad *l = hybrid_destination()->load;
 
     g_clear_pointer(&l->batch, hybrid_batch_free);
     g_clear_pointer(&l->pages, qemu_vfree);
+}
+
+/*
+ * Differences for pages of the same block that lie in @ahead: the pages that
+ * are made of them are placed in runs, too.  Left is what is something else, or
+ * not all there, or wrong.  *@any: there were some.
+ */
+static int HYBRID_LISTEN_THREAD
+hybrid_load_deltas(HybridRun *run, HybridReadahead *ahead, bool *any)
+{
+    const uint64_t kind = RAM_SAVE_FLAG_XBZRLE | RAM_SAVE_FLAG_CONTINUE;
+    uint8_t *pages = hybrid_destination()->load->pages;
+    size_t size = qemu_target_page_size(), bytes = 1;
+    uint64_t first = 0;
+    int ret = 0;
+
+    *any = false;
+    while (!ret && bytes) {
+        unsigned n = 0;
+
+        while (n < HYBRID_BATCH_PAGES &&
+               ahead->size - ahead->index > sizeof(uint64_t)) {
+            const uint8_t *at = ahead->buf + ahead->index;
+            uint64_t header = ldq_be_p(at);
+            uint64_t addr = header & ~(uint64_t)(size - 1);
+
+            first = n ? first : addr;
+            bytes = 0;
+            if ((header & (size - 1)) != kind || addr != first + n * size) {
+                bytes = (header & (size - 1)) == kind;  /* another run */
+                break;
+            }
+            bytes = hybrid_delta_take(run->rb, addr, at + sizeof(header),
+                                      ahead->size - ahead->index -
+                                      sizeof(header), pages + n * size);
+            if (!bytes) {
+                break;
+            }
+            ahead->index += sizeof(header) + bytes;
+            n++;
+        }
+        if (!n) {
+            break;
+        }
+        *any = true;
+        ret = hybrid_load_place(run, first, n, pages);
+        if (!ret) {
+            hybrid_deltas_placed(run->mis, n);
+        }
+    }
+    return ret;
 }
 
 void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
@@ -271,13 +325,17 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     HybridReadahead ahead;
     HybridRun run = { .mis = mis, .rb = rb, .f = f };
     int *index, *size, ret;
+    bool deltas = false;
 
-    if (channel == RAM_CHANNEL_PRECOPY && f == mis->from_src_file) {
-        hybrid_window_has_read(f, qemu_file_stream_bytes(f));
-    }
-    /* Zero pages need UFFDIO_ZEROPAGE; hugetlbfs has neither it nor runs */
     if (!hybrid_dst_agreed() || channel != RAM_CHANNEL_PRECOPY ||
-        f != mis->from_src_file || mis->blocktime_ctx || !rb || !rb->host ||
+        f != mis->from_src_file) {
+        return;
+    }
+    hybrid_dst_in_listen_thread();
+    hybrid_window_has_read(f, qemu_file_stream_bytes(f));
+    hybrid_window_pages(1);     /* our caller's, when we come back */
+    /* Zero pages need UFFDIO_ZEROPAGE; hugetlbfs has neither it nor runs */
+    if (mis->blocktime_ctx || !rb || !rb->host ||
         rb->page_size != qemu_target_page_size() ||
         !qemu_ram_is_uf_zeroable(rb) || qemu_file_get_error(f) ||
         !hybrid_load_may_scatter(f)) {
@@ -286,8 +344,14 @@ void hybrid_load_pages(MigrationIncomingState *mis, QEMUFile *f, int channel)
     ahead.buf = qemu_file_readahead(f, &ahead.capacity, &index, &size);
     ahead.index = *index;
     ahead.size = *size;
-    ret = hybrid_batch_load(hybrid_load_batch(), rb->postcopy_length, &ahead,
-                            &run);
+    *index = *size = 0;         /* the file is told what is left, at the end */
+    do {
+        ret = hybrid_batch_load(hybrid_load_batch(), rb->postcopy_length,
+                                &ahead, &run);
+        if (!ret && hybrid_dst_takes_deltas()) {
+            ret = hybrid_load_deltas(&run, &ahead, &deltas);
+        }
+    } while (!ret && deltas);
     *index = ahead.index;
     *size = ahead.size;
     if (ret && !qemu_file_get_error(f)) {

@@ -12,6 +12,7 @@
 #include "migration/hybrid/trace.h"
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/destination/alive.h"
+#include "migration/hybrid/destination/delta.h"
 #include "migration/hybrid/destination/drop.h"
 #include "migration/hybrid/destination/gate.h"
 #include "migration/hybrid/destination/handoff.h"
@@ -48,6 +49,9 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
     case HYBRID_MSG_SECTIONS:
         hybrid_dst_sections(&m);
         break;
+    case HYBRID_MSG_BLOCKS:
+        hybrid_dst_blocks(&m);
+        break;
     case HYBRID_MSG_SETTINGS:
         ret = hybrid_dst_settings(mis, &m);
         break;
@@ -56,6 +60,12 @@ int hybrid_dst_message(MigrationIncomingState *mis, QEMUFile *f, uint16_t len)
         break;
     case HYBRID_MSG_DISCARD:
         ret = hybrid_dst_discard(&m);
+        break;
+    case HYBRID_MSG_BASE:
+        ret = hybrid_dst_base(&m);
+        break;
+    case HYBRID_MSG_DELTAS_TO_DST:
+        ret = hybrid_dst_deltas(&m);
         break;
     case HYBRID_MSG_ABORT:
         ret = hybrid_dst_abort();

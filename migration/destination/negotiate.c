@@ -14,8 +14,9 @@
 #include "migration/hybrid/common/page-sizes.h"
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/common/same-files.h"
-#include "migration/hybrid/common/sections.h"
 #include "migration/hybrid/destination/alive.h"
+#include "migration/hybrid/destination/announced.h"
+#include "migration/hybrid/destination/delta.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/gate.h"
 #include "migration/hybrid/destination/handoff.h"
@@ -34,7 +35,7 @@ bool hybrid_dst_ping(MigrationIncomingState *mis, uint32_t value)
     }
     WITH_HYBRID_DESTINATION_LOCK(h) {
         hybrid_dst_step(h, HANDOFF_EV_HELLO);
-        h->agreed = true;
+        hybrid_shared_set(&h->agreed, true);
         h->channel_lost = false;
     }
     hybrid_point("dst-heard-hello");
@@ -50,22 +51,42 @@ void hybrid_dst_refuse_with(char *why)
         g_free(why);            /* a snapshot: there is nobody to be told */
         return;
     }
+    hybrid_bql_held();
     g_free(h->unfit);
     h->unfit = why ?: g_strdup("the stream does not fit this QEMU");
 }
 
 void hybrid_dst_sections(HybridMessage *in)
 {
-    hybrid_sections_check(in, &hybrid_destination()->misfits);
+    HybridDestination *h = hybrid_destination();
+
+    hybrid_bql_held();
+    h->announced++;
+    hybrid_sections_check(in, &h->misfits);
 }
 
-static bool hybrid_dst_reserve(MigrationIncomingState *mis,
-                               uint32_t overcommit, uint32_t flags,
-                               const HybridToldNeed *need, Error **errp)
+void hybrid_dst_blocks(HybridMessage *in)
 {
     HybridDestination *h = hybrid_destination();
-    HybridLedger *ledger;
-    g_autofree char *misfits = hybrid_misfits_sentence(&h->misfits);
+
+    hybrid_bql_held();
+    h->announced++;
+    hybrid_blocks_check(in, &h->misfit_blocks);
+}
+
+/* The blocks of a device that is missing are missing, too: that is enough */
+static char *HYBRID_BQL_LOCKED hybrid_dst_misfits(HybridDestination *h)
+{
+    return hybrid_misfits_sentence(&h->misfits, "devices are") ?:
+           hybrid_misfits_sentence(&h->misfit_blocks, "memory is");
+}
+
+/* Could it take this guest, if it has the memory? */
+static bool HYBRID_BQL_LOCKED
+hybrid_dst_fits(MigrationIncomingState *mis, uint32_t flags, Error **errp)
+{
+    HybridDestination *h = hybrid_destination();
+    g_autofree char *misfits = hybrid_dst_misfits(h);
 
     if (h->unfit || misfits) {
         error_setg(errp, "%s", h->unfit ?: misfits);
@@ -82,18 +103,28 @@ static bool hybrid_dst_reserve(MigrationIncomingState *mis,
                    migrate_postcopy_preempt() ? "on" : "off");
         return false;
     }
-    if (!postcopy_ram_supported_by_host(mis, errp) ||
-        !hybrid_load_possible(errp)) {
-        return false;
-    }
-    if (!hybrid_host_reserve(need, overcommit, &h->memory, &ledger, errp)) {
-        return false;
-    }
-    h->ledger_base = h->memory.ordinary + hybrid_host_rss();
+    return postcopy_ram_supported_by_host(mis, errp) &&
+           migration_threads_available(MIGRATION_THREADS, errp) &&
+           migration_descriptors_available(MIGRATION_DESCRIPTORS, errp) &&
+           hybrid_load_possible(errp);
+}
+
+static bool hybrid_dst_reserve(uint32_t overcommit, const HybridToldNeed *need,
+                               Error **errp)
+{
+    HybridDestination *h = hybrid_destination();
+    HybridHostAnswer memory = { 0 };
+    HybridLedger *ledger;
+    bool fits = hybrid_host_reserve(need, overcommit, &memory, &ledger, errp);
+
     WITH_HYBRID_DESTINATION_LOCK(h) {
-        h->ledger = ledger;
+        h->memory = memory;
+        if (fits) {
+            h->ledger_base = memory.ordinary + hybrid_host_rss();
+            h->ledger = ledger;
+        }
     }
-    return true;
+    return fits;
 }
 
 int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
@@ -102,59 +133,72 @@ int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in)
     uint32_t overcommit = hybrid_msg_get_be32(in);
     uint32_t flags = hybrid_msg_get_be32(in);
     HybridToldNeed need = { 0 };
+    uint32_t slots = 0;
+    uint64_t needed, available;
     HybridMessage out;
     Error *err = NULL;
     bool ok;
 
-    h->flags = flags & HYBRID_FLAGS;
-    h->id = hybrid_msg_get_be64(in);
-    if (h->flags & HYBRID_FLAG_NEED) {
+    hybrid_bql_held();
+    hybrid_shared_set(&h->flags, flags & HYBRID_FLAGS);
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        h->id = hybrid_msg_get_be64(in);
+    }
+    if (flags & HYBRID_FLAG_NEED) {
         hybrid_need_get(in, &need);
     }
-    if (!(h->flags & HYBRID_FLAG_ALIVE)) {
+    if (!(flags & HYBRID_FLAG_ALIVE)) {
         hybrid_alive_dst_end();
     } else if (!in->overrun) {
         hybrid_alive_dst_begin(hybrid_msg_get_be32(in));
     }
     /* Older sources do not say */
     ok = (!hybrid_msg_left(in) || hybrid_files_differ(in, &err)) &&
-         !in->overrun && hybrid_dst_reserve(mis, overcommit, flags, &need,
-                                             &err);
+         !in->overrun && hybrid_dst_fits(mis, flags, &err) &&
+         hybrid_dst_reserve(overcommit, &need, &err);
     hybrid_need_free(&need);
+    if (ok && flags & HYBRID_FLAG_DELTA) {
+        slots = hybrid_bases_allow(h, hybrid_msg_get_be32(in));
+        flags &= slots ? HYBRID_FLAGS : ~HYBRID_FLAG_DELTA;
+        hybrid_shared_set(&h->flags, flags & HYBRID_FLAGS);
+    }
     if (in->overrun) {
         return 0;               /* the caller says so */
     }
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        needed = h->memory.needed;
+        available = h->memory.available;
+        hybrid_dst_step(h, ok ? HANDOFF_EV_SETTINGS_OK :
+                                HANDOFF_EV_SETTINGS_REFUSED);
+        h->refusal = ok ? NULL : g_strdup(error_get_pretty(err));
+    }
     if (ok) {
-        WITH_HYBRID_DESTINATION_LOCK(h) {
-            hybrid_dst_step(h, HANDOFF_EV_SETTINGS_OK);
-        }
         /* Called last when the guest starts: the vCPUs are next */
         h->vm_state =
             qemu_add_vm_change_state_handler_prio(hybrid_dst_vm_state, mis,
                                                   INT_MAX);
         h->faults = hybrid_faults_new();
         out = hybrid_msg_new(HYBRID_MSG_READY);
-        hybrid_msg_put_be64(&out, h->memory.needed);
-        hybrid_msg_put_be64(&out, h->memory.available);
-        hybrid_msg_put_be32(&out, h->flags);
+        hybrid_msg_put_be64(&out, needed);
+        hybrid_msg_put_be64(&out, available);
+        hybrid_msg_put_be32(&out, flags & HYBRID_FLAGS);
         hybrid_page_sizes_put(&out);
         hybrid_msg_put_be32(&out, hybrid_alive_dst_ms());
+        if (flags & HYBRID_FLAG_DELTA) {
+            hybrid_msg_put_be32(&out, slots);
+        }
         hybrid_dst_send(mis, HYBRID_MSG_READY, &out);
         return 0;
     }
 
-    WITH_HYBRID_DESTINATION_LOCK(h) {
-        hybrid_dst_step(h, HANDOFF_EV_SETTINGS_REFUSED);
-        h->refusal = g_strdup(error_get_pretty(err));
-    }
     out = hybrid_msg_new(HYBRID_MSG_REFUSE);
-    hybrid_msg_put_be64(&out, h->memory.needed);
-    hybrid_msg_put_be64(&out, h->memory.available);
-    hybrid_msg_put_text(&out, h->refusal);
+    hybrid_msg_put_be64(&out, needed);
+    hybrid_msg_put_be64(&out, available);
+    hybrid_msg_put_text(&out, error_get_pretty(err));
     hybrid_dst_send(mis, HYBRID_MSG_REFUSE, &out);
     error_prepend(&err, "migration refused: ");
     migrate_set_error(migrate_get_current(), err);
     error_free(err);
     /* The log has the sentence, and what errno makes of it */
-    return h->memory.needed > h->memory.available ? -ENOMEM : -ENOTSUP;
+    return needed > available ? -ENOMEM : -ENOTSUP;
 }

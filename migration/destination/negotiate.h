@@ -12,6 +12,9 @@
 /* SECTIONS has come: what is wrong with them is said in answer to SETTINGS */
 void hybrid_dst_sections(HybridMessage *in);
 
+/* BLOCKS has come: the same */
+void hybrid_dst_blocks(HybridMessage *in);
+
 /* SETTINGS have come; 0 or -errno */
 int hybrid_dst_settings(MigrationIncomingState *mis, HybridMessage *in);
 

@@ -11,38 +11,40 @@
 
 #include "migration/hybrid/destination/state.h"
 #include "migration/hybrid/destination/quit.h"
-#include "qapi/qapi-types-run-state.h"
 #include "system/runstate.h"
 #include "system/system.h"
 
-static ShutdownCause hybrid_quit_cause = SHUTDOWN_CAUSE_NONE;
-
 static void hybrid_quit_noted(Notifier *notifier, void *data)
 {
-    hybrid_quit_cause = *(ShutdownCause *)data;
+    HybridDestination *h = container_of(notifier, HybridDestination, quit);
+
+    hybrid_bql_held();
+    h->quit_cause = *(ShutdownCause *)data;
 }
 
-static Notifier hybrid_quit_notifier = { .notify = hybrid_quit_noted };
-
-void hybrid_dst_watch_quit(void)
+void hybrid_dst_watch_quit(HybridDestination *h)
 {
-    if (!hybrid_quit_notifier.node.le_prev) {
-        qemu_register_shutdown_notifier(&hybrid_quit_notifier);
-    }
+    h->quit.notify = hybrid_quit_noted;
+    qemu_register_shutdown_notifier(&h->quit);
+}
+
+void hybrid_dst_unwatch_quit(HybridDestination *h)
+{
+    notifier_remove(&h->quit);
 }
 
 void hybrid_dst_quit(MigrationIncomingState *mis)
 {
+    HybridDestination *h = hybrid_destination();
     g_autofree char *text = NULL;
 
-    if (!hybrid_destination_is_any() ||
-        qatomic_load_acquire(&hybrid_destination()->finished)) {
+    if (!hybrid_destination_is_any() || hybrid_shared_get(&h->finished)) {
         return;
     }
-    text = g_strdup_printf("%s (%s)", shutdown_caused_by_guest(
-                               hybrid_quit_cause) ?
+    hybrid_bql_held();
+    text = g_strdup_printf("%s (%s)", shutdown_caused_by_guest(h->quit_cause) ?
                            "the guest has ended there, and its QEMU with it" :
                            "its QEMU was ended there",
-                           ShutdownCause_str(hybrid_quit_cause));
+                           ShutdownCause_str(h->quit_cause));
     hybrid_dst_failed(mis, text);
 }

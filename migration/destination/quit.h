@@ -7,7 +7,10 @@
 #ifndef QEMU_MIGRATION_HYBRID_DESTINATION_QUIT_H
 #define QEMU_MIGRATION_HYBRID_DESTINATION_QUIT_H
 
-/* From now on the reason is noted; may be called again.  BQL held. */
-void hybrid_dst_watch_quit(void);
+#include "migration/hybrid/destination/state.h"
+
+/* From now on the reason is noted, until this is over.  BQL held. */
+void hybrid_dst_watch_quit(HybridDestination *h);
+void hybrid_dst_unwatch_quit(HybridDestination *h);
 
 #endif

@@ -20,8 +20,8 @@
 #define HYBRID_REASON_CMD_RETURN_PATH 1
 #define HYBRID_REASON_CMD_PING        2
 /*
- * As many are read to be able to refuse, no more: chosen, above probes and
- * settings
+ * As many are read to be able to refuse, no more, but for SECTIONS and BLOCKS,
+ * which are as many as the guest needs: chosen, above probes and settings
  */
 #define HYBRID_REASON_COMMANDS        16
 /* The longest text that is sent, in bytes; of it the source shows the half */
@@ -64,7 +64,8 @@ bool hybrid_dst_refuses_next(MigrationIncomingState *mis, QEMUFile *f, int n)
         return true;
     }
     /* Probes of the round trip, then the settings, whose refusal ends it */
-    return n < HYBRID_REASON_COMMANDS &&
+    hybrid_bql_held();
+    return n - hybrid_destination()->announced < HYBRID_REASON_COMMANDS &&
            qemu_peek_buffer(f, &next, 3, 0) == 3 &&
            next[0] == QEMU_VM_COMMAND &&
            (lduw_be_p(next + 1) == HYBRID_REASON_CMD_PING ||

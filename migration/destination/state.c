@@ -13,7 +13,7 @@
 /* What does not come in; nobody changes it */
 static HybridDestination hybrid_nothing;
 
-static void hybrid_destination_init(HybridDestination *h)
+static void TSA_NO_TSA hybrid_destination_init(HybridDestination *h)
 {
     qemu_mutex_init(&h->lock);
     qemu_event_init(&h->started_event, false);
@@ -52,10 +52,18 @@ void TSA_NO_TSA hybrid_destination_destroy(HybridDestination *h)
     g_free(h->refusal);
     g_free(h->unfit);
     hybrid_misfits_free(&h->misfits);
+    hybrid_misfits_free(&h->misfit_blocks);
     qemu_sem_destroy(&h->ending_done);
     qemu_event_destroy(&h->started_event);
     qemu_mutex_destroy(&h->lock);
     g_free(h);
+}
+
+void TSA_NO_TSA hybrid_dst_in_listen_thread(void)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    assert(qemu_thread_is_self(&mis->listen_thread));
 }
 
 void hybrid_destination_set(HybridDestination *h)
@@ -70,6 +78,7 @@ void hybrid_dst_mark(const char *step)
     HybridDestination *h = hybrid_destination();
     int64_t now_us = hybrid_now_us();
 
+    HYBRID_DESTINATION_LOCK_GUARD(h);
     if (!h->package_us) {
         h->package_us = now_us;
     }
@@ -94,14 +103,14 @@ bool hybrid_dst_step(HybridDestination *h, HandoffEvent event)
 
 bool hybrid_dst_agreed(void)
 {
-    return hybrid_destination()->agreed;
+    return hybrid_shared_get(&hybrid_destination()->agreed);
 }
 
 bool hybrid_dst_took(uint32_t flag)
 {
     HybridDestination *h = hybrid_destination();
 
-    return h->agreed && h->flags & flag;
+    return hybrid_shared_get(&h->agreed) && hybrid_shared_get(&h->flags) & flag;
 }
 
 void hybrid_dst_send(MigrationIncomingState *mis, HybridMessageKind kind,

@@ -9,80 +9,111 @@
 #define QEMU_MIGRATION_HYBRID_DESTINATION_STATE_H
 
 #include "qemu/osdep.h"
+#include "qapi/qapi-types-run-state.h"
+#include "qemu/notify.h"
 #include "qemu/rcu.h"
 #include "qemu/stats64.h"
 #include "qemu/thread.h"
 #include "migration/hybrid/destination/hooks.h"
 #include "migration/hybrid/destination/host.h"
+#include "migration/hybrid/common/bql.h"
 #include "migration/hybrid/common/clock.h"
+#include "migration/hybrid/common/guard.h"
+#include "migration/hybrid/common/shared.h"
 #include "migration/hybrid/common/wire.h"
 #include "migration/hybrid/protocol/handoff.h"
-#include "migration/hybrid/protocol/sections.h"
+#include "migration/hybrid/protocol/misfits.h"
 #include "system/runstate.h"
 
 typedef struct HybridDestination HybridDestination;
+typedef struct HybridBases HybridBases;
 typedef struct HybridFaults HybridFaults;
 typedef struct HybridLoad HybridLoad;
 typedef struct HybridReading HybridReading;
 typedef struct HybridWatcher HybridWatcher;
 
-/*
- * The destination's lock, for clang's thread safety analysis; see
- * HybridSourceLock in source/state.h for what it can and cannot say.
- */
-typedef struct TSA_CAPABILITY("mutex") HybridDestinationLock
-    HybridDestinationLock;
-extern HybridDestinationLock hybrid_destination_locked;
+/* The lock of the one migration that there is */
+HYBRID_LOCK_NAME(hybrid_destination);
 
 #define HYBRID_DESTINATION_GUARDED TSA_GUARDED_BY(hybrid_destination_locked)
 #define HYBRID_DESTINATION_LOCKED  TSA_REQUIRES(hybrid_destination_locked)
 
 /*
+ * The listen thread, which reads the main channel in postcopy: a role, as the
+ * migration thread at the source.  Others come before it and when it has ended.
+ */
+HYBRID_CAPABILITY("role", hybrid_listen_thread);
+
+#define HYBRID_LISTEN_OWNED    TSA_GUARDED_BY(hybrid_listen_thread)
+#define HYBRID_LISTEN_THREAD   TSA_REQUIRES(hybrid_listen_thread)
+
+void TSA_ASSERT(hybrid_listen_thread) hybrid_dst_in_listen_thread(void);
+
+/*
  * One migration, from its first connection until another one goes out of this
  * QEMU.  Made and freed (RCU) with the BQL held.
+ *
+ * Each field has one owner, see source/state.h.  Until the package is loaded
+ * the stream is read in the main loop, with the BQL; what only that uses, and
+ * the end, is guarded by the BQL.
  */
 struct HybridDestination {
     struct rcu_head rcu;
-    /* what a file keeps for itself */
+    /*
+     * What a file keeps for itself, with owners of its own.  The pointers are
+     * set before any other thread of the migration begins.
+     */
+    HybridBases *bases;
     HybridFaults *faults;
     HybridLoad *load;
     HybridReading *reading;
     HybridWatcher *watch;
 
     /*
-     * For state, start, running_said and what says so below.  Taken inside of
-     * rp_mutex, by a thread whose message could not be sent: so it is never
-     * held while one is.
+     * Taken inside of rp_mutex, by a thread whose message could not be sent:
+     * so it is never held while one is.
      */
     QemuMutex lock;
     HandoffDstState state HYBRID_DESTINATION_GUARDED;
-    bool agreed;
+    HybridShared agreed;        /* set under the lock */
     bool plain HYBRID_DESTINATION_GUARDED; /* what came first was no hello */
-    /* and not broken yet; under lock */
+    /* and not broken yet */
     bool channel_lost HYBRID_DESTINATION_GUARDED;
-    uint32_t flags;             /* HYBRID_FLAG_*, agreed on */
-    uint64_t id;                /* of the migration, from SETTINGS */
-    int64_t package_us;         /* the package has come; for the trace */
-    int64_t loaded_us;          /* LOADED is sent */
-    int64_t grant_us;           /* the GRANT that counts has come */
-    VMChangeStateEntry *vm_state;
+    HybridShared flags;         /* HYBRID_FLAG_*, agreed on */
+    /* of the migration, from SETTINGS */
+    uint64_t id HYBRID_DESTINATION_GUARDED;
+    /* the package has come; for the trace */
+    int64_t package_us HYBRID_DESTINATION_GUARDED;
+    /* LOADED is sent; the GRANT that counts has come */
+    int64_t loaded_us HYBRID_DESTINATION_GUARDED;
+    int64_t grant_us HYBRID_DESTINATION_GUARDED;
+    VMChangeStateEntry *vm_state HYBRID_BQL_GUARDED;
+    /* why this QEMU ends, if it does */
+    Notifier quit;
+    ShutdownCause quit_cause HYBRID_BQL_GUARDED;
     bool started HYBRID_DESTINATION_GUARDED; /* @start has run */
-    int64_t running_us;         /* the vCPUs started first, -1: they did not */
+    /* the vCPUs started first, -1: they did not */
+    int64_t running_us HYBRID_DESTINATION_GUARDED;
     /* RUNNING with vCPUs running was sent */
     bool running_said HYBRID_DESTINATION_GUARDED;
     QEMUBHFunc *start HYBRID_DESTINATION_GUARDED;
     QemuEvent started_event;
-    QemuThread ending;          /* says RUNNING until all is cleaned up */
+    /* says RUNNING until all is cleaned up; who does that joins it */
+    QemuThread ending;
     QemuSemaphore ending_done;
-    bool ending_runs;
-    HybridHostAnswer memory;
+    bool ending_runs HYBRID_DESTINATION_GUARDED;
+    HybridHostAnswer memory HYBRID_DESTINATION_GUARDED;
     char *refusal HYBRID_DESTINATION_GUARDED;
-    char *unfit;                /* what is wrong with the stream's header */
-    HybridMisfits misfits;      /* and with its sections */
-    HybridLedger *ledger HYBRID_DESTINATION_GUARDED; /* under lock */
-    uint64_t ledger_base;       /* our memory, once all has come */
-    bool small_pages;           /* huge pages are kept off; listen thread */
-    bool finished;              /* atomic: no thread of it uses this any more */
+    /* what is wrong with the stream's header, and with its sections */
+    char *unfit HYBRID_BQL_GUARDED;
+    HybridMisfits misfits HYBRID_BQL_GUARDED;
+    HybridMisfits misfit_blocks HYBRID_BQL_GUARDED; /* the guest's memory */
+    int announced HYBRID_BQL_GUARDED;   /* messages of SECTIONS and BLOCKS */
+    HybridLedger *ledger HYBRID_DESTINATION_GUARDED;
+    /* our memory, once all has come */
+    uint64_t ledger_base HYBRID_DESTINATION_GUARDED;
+    bool small_pages HYBRID_BQL_GUARDED; /* huge pages are kept off */
+    HybridShared finished;      /* no thread of it uses this any more */
     Stat64 received;            /* target pages */
 };
 
@@ -102,32 +133,10 @@ void hybrid_destination_destroy(HybridDestination *h);
 void hybrid_destination_set(HybridDestination *h);
 
 /* The lock until the end of the scope; or of the block that follows */
-static inline HybridDestination *
-TSA_ASSERT(hybrid_destination_locked) TSA_NO_TSA
-hybrid_destination_lock(HybridDestination *h)
-{
-    qemu_mutex_lock(&h->lock);
-    return h;
-}
-
-static inline void TSA_NO_TSA hybrid_destination_unlock(HybridDestination **h)
-{
-    if (*h) {
-        qemu_mutex_unlock(&(*h)->lock);
-        *h = NULL;
-    }
-}
-
-#define HYBRID_DESTINATION_LOCK_GUARD(h)                                \
-    __attribute__((cleanup(hybrid_destination_unlock), unused))         \
-    HybridDestination *glue(locked, __COUNTER__) =                      \
-        hybrid_destination_lock(h)
-
-#define WITH_HYBRID_DESTINATION_LOCK(h)                                 \
-    for (HybridDestination *locked_                                     \
-             __attribute__((cleanup(hybrid_destination_unlock)))        \
-             = hybrid_destination_lock(h), **once_ = &locked_;          \
-         once_; once_ = NULL, hybrid_destination_unlock(&locked_))
+HYBRID_LOCK_OF(HybridDestination, hybrid_destination)
+#define HYBRID_DESTINATION_LOCK_GUARD(h) \
+    HYBRID_LOCK_GUARD(hybrid_destination, h)
+#define WITH_HYBRID_DESTINATION_LOCK(h) WITH_HYBRID_LOCK(hybrid_destination, h)
 
 /* One step of the handoff, traced; lock held */
 bool HYBRID_DESTINATION_LOCKED

@@ -14,12 +14,15 @@
 #include "migration/hybrid/destination/window.h"
 #include "migration/hybrid/policy/flow.h"
 
-/* Listen thread */
 struct HybridReading {
-    HybridReader reader;
-    QEMUFile *file;             /* that @reader is about; NULL: none yet */
-    HybridWindow window;
-    uint64_t placed;            /* target pages */
+    HybridReader reader HYBRID_LISTEN_OWNED;
+    /* that @reader is about; NULL: none yet */
+    QEMUFile *file HYBRID_LISTEN_OWNED;
+    HybridWindow window HYBRID_LISTEN_OWNED;
+    /* target pages */
+    uint64_t HYBRID_LISTEN_OWNED placed;
+    /* that have come on the main channel, of any kind */
+    uint64_t HYBRID_LISTEN_OWNED read;
 };
 
 HybridReading *hybrid_reading_new(void)
@@ -37,6 +40,14 @@ void hybrid_window_recovers(void)
     hybrid_destination()->reading->file = NULL;
 }
 
+void hybrid_window_pages(uint64_t pages)
+{
+    HybridReading *r = hybrid_destination()->reading;
+
+    hybrid_dst_in_listen_thread();
+    r->read += pages;
+}
+
 void hybrid_window_has_read(QEMUFile *f, uint64_t bytes)
 {
     HybridReading *r = hybrid_destination()->reading;
@@ -52,15 +63,17 @@ void hybrid_window_has_read(QEMUFile *f, uint64_t bytes)
      */
     if (f != r->file || bytes < r->reader.said) {
         hybrid_reader_init(&r->reader, page_size);
+        r->reader.said_pages = r->read;
         r->file = f;
     }
-    if (!hybrid_reader_due(&r->reader, bytes)) {
+    if (!hybrid_reader_due(&r->reader, bytes, r->read)) {
         return;
     }
-    hybrid_reader_say(&r->reader, hybrid_now_us(), bytes, page_size);
+    hybrid_reader_say(&r->reader, hybrid_now_us(), bytes, r->read, page_size);
     m = hybrid_msg_new(HYBRID_MSG_PLACED);
     hybrid_msg_put_be64(&m, bytes);
     hybrid_msg_put_be32(&m, r->reader.step);
+    hybrid_msg_put_be32(&m, r->reader.step_pages);
     migrate_send_rp_hybrid(migration_incoming_get_current(), m.bytes->data,
                            m.bytes->len);
     hybrid_msg_free(&m);
@@ -85,6 +98,7 @@ void hybrid_window_placed(uint64_t pages)
     if (!qemu_thread_is_self(&mis->listen_thread) || !mis->from_src_file) {
         return;
     }
+    hybrid_dst_in_listen_thread();
     before = r->placed;
     r->placed += pages;
     if (before / HYBRID_WINDOW_STEP == r->placed / HYBRID_WINDOW_STEP) {

@@ -12,14 +12,17 @@
 HybridReading *hybrid_reading_new(void);
 void hybrid_reading_free(HybridReading *r);
 
-/* The connection is lost, another one follows; listen thread */
-void hybrid_window_recovers(void);
+/* The connection is lost, another one follows */
+void HYBRID_LISTEN_THREAD hybrid_window_recovers(void);
+
+/* Postcopy: target pages of the main channel, whatever became of them */
+void hybrid_window_pages(uint64_t pages);
 
 /*
  * Postcopy: @bytes of main channel @f were read, and what is in them was
- * placed.  Says so (PLACED) when it is time.  Listen thread.
+ * placed.  Says so (PLACED) when it is time.
  */
-void hybrid_window_has_read(QEMUFile *f, uint64_t bytes);
+void HYBRID_LISTEN_THREAD hybrid_window_has_read(QEMUFile *f, uint64_t bytes);
 
 /*
  * Postcopy: target pages were placed.  Keeps the receive window of the main

@@ -153,7 +153,7 @@ static int read_row(HybridBatch *b, HybridReadahead *ahead, void *opaque)
     ahead->index = 0;
     iov.iov_base = ahead->buf + ahead->size;
     iov.iov_len = ahead->capacity - ahead->size;
-    len = b->ops.read(opaque, &iov, 1);
+    len = b->ops.read(opaque, &iov, 1, ahead->size);
     if (len <= 0) {
         return len ?: -EIO;
     }
@@ -241,7 +241,7 @@ static int load_scattered(HybridBatch *b, uint64_t limit,
             b->iov[n].iov_base = scattered(b, pos, &part);
             b->iov[n++].iov_len = part;
         }
-        len = b->ops.read(opaque, b->iov, n);
+        len = b->ops.read(opaque, b->iov, n, filled - done * slot_size);
         if (len <= 0) {
             return len ?: -EIO;
         }

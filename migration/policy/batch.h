@@ -34,10 +34,12 @@
 
 typedef struct HybridBatchOps {
     /*
-     * Read at least one byte into @iov, waiting for it.  Returns the number
-     * of bytes, 0 at the end of the stream, or negative if it is broken.
+     * Read at least one byte into @iov, waiting for it.  @held: so many bytes
+     * before these, less than a page and its header, are not placed yet.
+     * Returns the number of bytes, 0 at the end of the stream, or negative if
+     * it is broken.
      */
-    ssize_t (*read)(void *opaque, struct iovec *iov, unsigned n);
+    ssize_t (*read)(void *opaque, struct iovec *iov, unsigned n, size_t held);
     /*
      * Place @pages pages at offset @addr of the block.  @data: NULL for zero
      * pages.  Returns 0 or a negative errno.

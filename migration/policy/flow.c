@@ -204,7 +204,6 @@ int64_t hybrid_flow_wait_us(const HybridFlow *f, uint64_t queued)
 
 /* The reader's step, see HYBRID_READER_STEP_MAX */
 #define STEP_US 2000
-#define STEP_MIN_PAGES 4
 
 void hybrid_peer_init(HybridPeer *p, uint64_t page_size, uint64_t bandwidth,
                       int64_t rtt_us)
@@ -237,8 +236,9 @@ static uint64_t peer_slack_us(const HybridPeer *p)
 uint64_t hybrid_peer_limit(const HybridPeer *p)
 {
     uint64_t pages = HYBRID_FLOW_MIN_PAGES * p->page_size;
-    uint64_t limit = (double)p->bandwidth / SECOND_US *
-                     (2 * MAX(p->rtt_us, 0) + peer_slack_us(p)) + pages;
+    double slack = (double)MAX(p->bandwidth, p->least) * peer_slack_us(p);
+    uint64_t limit = ((double)p->bandwidth * 2 * MAX(p->rtt_us, 0) + slack) /
+                     SECOND_US + pages;
 
     if (p->rtt_us < 0) {
         /* It is measured on what is sent now: little, or it waits for itself */
@@ -267,7 +267,7 @@ static void peer_end_window(HybridPeer *p, int64_t now_us)
     }
     p->window_us = now_us;
     p->window_read = p->read;
-    p->held = false;
+    p->held = p->grew = false;
 }
 
 static void peer_end_trial(HybridPeer *p, double rate)
@@ -331,6 +331,7 @@ void hybrid_peer_sample(HybridPeer *p, int64_t now_us, uint64_t sent,
         p->mark_us = now_us;
         p->mark = sent;
     }
+    p->back = p->waiting;
     p->held |= p->waiting;
     p->waiting = false;
     if (p->window_us < 0) {
@@ -344,9 +345,15 @@ void hybrid_peer_sample(HybridPeer *p, int64_t now_us, uint64_t sent,
 
 uint64_t hybrid_peer_budget(HybridPeer *p, uint64_t step)
 {
-    uint64_t limit = hybrid_peer_limit(p) + step;
     uint64_t unread = p->sent - p->read;
+    uint64_t limit;
 
+    if (p->least && p->back && unread <= step && !p->grew) {
+        /* It had nothing left when we came: plainly too little, no trial */
+        p->slack_us = MIN(p->slack_us * 2, HYBRID_PEER_SLACK_MAX_US);
+        p->grew = true;
+    }
+    limit = hybrid_peer_limit(p) + step;
     if (unread + p->page_size <= limit) {
         return limit - unread;
     }
@@ -354,21 +361,62 @@ uint64_t hybrid_peer_budget(HybridPeer *p, uint64_t step)
     return 0;
 }
 
+void hybrid_marks_put(HybridMarks *m, uint64_t bytes, uint64_t pages)
+{
+    unsigned next = (m->first + m->count) % HYBRID_MARKS;
+    HybridMark *last = &m->mark[(next + HYBRID_MARKS - 1) % HYBRID_MARKS];
+
+    if (m->count && (m->count == HYBRID_MARKS || last->pages == pages)) {
+        *last = (HybridMark) { bytes, pages };
+    } else {
+        m->mark[next] = (HybridMark) { bytes, pages };
+        m->count++;
+    }
+}
+
+uint64_t hybrid_marks_read(HybridMarks *m, uint64_t bytes)
+{
+    while (m->count && m->mark[m->first].bytes <= bytes) {
+        m->read = m->mark[m->first];
+        m->first = (m->first + 1) % HYBRID_MARKS;
+        m->count--;
+    }
+    return m->count && bytes > m->read.bytes ? m->mark[m->first].pages
+                                             : m->read.pages;
+}
+
 void hybrid_reader_init(HybridReader *r, uint64_t page_size)
 {
-    *r = (HybridReader) { .step = STEP_MIN_PAGES * page_size };
+    *r = (HybridReader) {
+        .step = HYBRID_READER_STEP_PAGES * page_size,
+        .step_pages = HYBRID_READER_STEP_PAGES,
+    };
+}
+
+/* What comes in a step's time, when it was @amount in @elapsed_us */
+static uint64_t reader_step(uint64_t amount, int64_t elapsed_us, uint64_t last,
+                            uint64_t least, uint64_t most)
+{
+    uint64_t step = (double)amount * STEP_US / MAX(elapsed_us, 1);
+
+    /* At most half or twice the last one: a burst is no rate */
+    step = MIN(MAX(step, last / 2), last * 2);
+    return MIN(MAX(step, least), most);
 }
 
 void hybrid_reader_say(HybridReader *r, int64_t now_us, uint64_t read,
-                       uint64_t page_size)
+                       uint64_t pages, uint64_t page_size)
 {
-    uint64_t step = (double)(read - r->said) * STEP_US /
-                    MAX(now_us - r->said_us, 1);
+    int64_t elapsed_us = now_us - r->said_us;
 
-    /* At most half or twice the last one: a burst is no rate */
-    step = MIN(MAX(step, r->step / 2), r->step * 2);
-    r->step = MIN(MAX(step, STEP_MIN_PAGES * page_size), HYBRID_READER_STEP_MAX);
+    r->step = reader_step(read - r->said, elapsed_us, r->step,
+                          HYBRID_READER_STEP_PAGES * page_size,
+                          HYBRID_READER_STEP_MAX);
+    r->step_pages = reader_step(pages - r->said_pages, elapsed_us,
+                                r->step_pages, HYBRID_READER_STEP_PAGES,
+                                HYBRID_READER_STEP_MAX / page_size);
     r->said = read;
+    r->said_pages = pages;
     r->said_us = now_us;
 }
 

@@ -292,6 +292,30 @@ typedef struct {
     unsigned k;
 } HotPick;
 
+uint64_t hybrid_heat_take(const HybridHeat *heat, size_t pages, unsigned k,
+                          uint64_t seen, const uint64_t *nth, unsigned n,
+                          uint64_t *page, unsigned *found)
+{
+    *found = 0;
+    for (size_t w = 0; w < words_of(pages); w++) {
+        unsigned long hot = hot_word(heat, w, k);
+        size_t left = pages - w * WORD_BITS;
+        uint64_t end;
+
+        if (left < WORD_BITS) {
+            hot &= (1ul << left) - 1;
+        }
+        end = seen + count_word(hot);
+        for (; *found < n && nth[*found] < end; seen++, hot &= hot - 1) {
+            if (nth[*found] == seen) {
+                page[(*found)++] = w * WORD_BITS + __builtin_ctzl(hot);
+            }
+        }
+        seen = end;
+    }
+    return seen;
+}
+
 static unsigned long pick_hot(const void *opaque, size_t w)
 {
     const HotPick *p = opaque;
@@ -309,6 +333,20 @@ uint64_t hybrid_page_bitmap_count_hot(const HybridHeat *heat,
     *whole = 0;
     return move_host_pages(pick_hot, &p, bmap, NULL, NULL, pages, ratio,
                            whole);
+}
+
+uint64_t hybrid_page_bitmap_runs(const unsigned long *map, size_t pages)
+{
+    unsigned long last = 0;     /* is the page before in the map? */
+    uint64_t runs = 0;
+
+    for (size_t w = 0; w < words_of(pages); w++) {
+        if (map[w]) {
+            runs += count_word(map[w] & ~(map[w] << 1 | last));
+        }
+        last = map[w] >> (WORD_BITS - 1);
+    }
+    return runs;
 }
 
 uint64_t hybrid_page_bitmap_defer_hot(const HybridHeat *heat,

@@ -118,6 +118,9 @@ uint64_t hybrid_page_bitmap_count_hot(const HybridHeat *heat,
 uint64_t hybrid_page_bitmap_whole(const unsigned long *map, size_t pages,
                                   unsigned ratio);
 
+/* Runs of pages that are neighbours in @map */
+uint64_t hybrid_page_bitmap_runs(const unsigned long *map, size_t pages);
+
 /*
  * A round begins: move each host page of @bmap in which a page is hot to
  * @deferred.  @k: 1 to HYBRID_HEAT_SAMPLES.  Returns the number of target
@@ -127,6 +130,15 @@ uint64_t hybrid_page_bitmap_defer_hot(const HybridHeat *heat,
                                       unsigned long *bmap,
                                       unsigned long *deferred, size_t pages,
                                       unsigned ratio, unsigned k);
+
+/*
+ * The pages that were dirtied in @k of the samples are numbered, from @seen
+ * on: which ones have the numbers that ascend in @nth, of which @n are left?
+ * They go to @page; how many that were is @found.  Returns the next number.
+ */
+uint64_t hybrid_heat_take(const HybridHeat *heat, size_t pages, unsigned k,
+                          uint64_t seen, const uint64_t *nth, unsigned n,
+                          uint64_t *page, unsigned *found);
 
 /*
  * The last milliseconds before the switch are looked at in short samples, one

@@ -21,7 +21,6 @@ typedef enum Side { DOWN, UP, SIDES } Side;
 /* Host pages of a block */
 typedef struct Bubble {
     bool live;
-    unsigned vcpu;              /* of the last hit */
     unsigned block;
     uint64_t low, high;         /* [low, high): done, nothing to pick there */
     uint64_t hit;               /* where the last fault was */
@@ -36,28 +35,18 @@ typedef struct Chunk {
     uint16_t heat;
 } Chunk;
 
-/* What is known of the faults of a vCPU */
-typedef struct Vcpu {
-    bool seen;
-    uint32_t hit_ratio;
-    unsigned pivots;            /* of push_share(), not kept up */
-} Vcpu;
-
 struct HybridPush {
     HybridPushBlock *blocks;
     unsigned n;
     uint64_t chunk_pages;
-    Bubble *bubbles;
-    unsigned pivots;
-    Vcpu *vcpus;                /* the last is of faults of none */
-    unsigned n_vcpus;
+    Bubble bubbles[HYBRID_PUSH_PIVOTS];
     GArray *chunks;             /* of Chunk, the hottest first */
     unsigned chunk;             /* those before have been looked through */
     unsigned recent_block;      /* the same */
     uint64_t recent_page;
     unsigned rest_block;        /* where the address order stands */
     uint64_t rest_page;
-    uint32_t hit_ratio;         /* of all */
+    uint32_t hit_ratio;
     HybridPushStats stats;
 };
 
@@ -149,7 +138,7 @@ static void push_sort_chunks(HybridPush *p)
 }
 
 HybridPush *hybrid_push_new(const HybridPushBlock *blocks, unsigned n,
-                            uint64_t chunk_pages, unsigned vcpus)
+                            uint64_t chunk_pages)
 {
     HybridPush *p = g_new0(HybridPush, 1);
 
@@ -159,14 +148,6 @@ HybridPush *hybrid_push_new(const HybridPushBlock *blocks, unsigned n,
     }
     p->chunk_pages = chunk_pages;
     p->chunks = g_array_new(false, false, sizeof(Chunk));
-    p->pivots = MIN(MAX(vcpus * HYBRID_PUSH_VCPU_PIVOTS, HYBRID_PUSH_PIVOTS),
-                    HYBRID_PUSH_MAX_PIVOTS);
-    p->bubbles = g_new0(Bubble, p->pivots);
-    p->n_vcpus = vcpus + 1;
-    p->vcpus = g_new0(Vcpu, p->n_vcpus);
-    for (unsigned i = 0; i < p->n_vcpus; i++) {
-        p->vcpus[i].hit_ratio = RATIO_ONE;
-    }
     p->hit_ratio = RATIO_ONE;
     push_sort_chunks(p);
     return p;
@@ -176,8 +157,6 @@ void hybrid_push_free(HybridPush *p)
 {
     if (p) {
         g_array_unref(p->chunks);
-        g_free(p->vcpus);
-        g_free(p->bubbles);
         g_free(p->blocks);
         g_free(p);
     }
@@ -207,7 +186,7 @@ static Bubble *push_find(HybridPush *p, unsigned block, uint64_t host,
     uint64_t best = UINT64_MAX;
     Bubble *found = NULL;
 
-    for (unsigned i = 0; i < p->pivots; i++) {
+    for (unsigned i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
         Bubble *b = &p->bubbles[i];
         uint64_t distance;
         Side s;
@@ -229,7 +208,7 @@ static Bubble *push_find(HybridPush *p, unsigned block, uint64_t host,
 /* Two bubbles that meet become one: @b takes over the others */
 static void push_merge(HybridPush *p, Bubble *b)
 {
-    for (unsigned i = 0; i < p->pivots; i++) {
+    for (unsigned i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
         Bubble *o = &p->bubbles[i];
 
         if (o == b || !o->live || o->block != b->block ||
@@ -245,7 +224,6 @@ static void push_merge(HybridPush *p, Bubble *b)
             b->ahead[UP] = o->ahead[UP];
         }
         if (o->hit_us > b->hit_us) {
-            b->vcpu = o->vcpu;
             b->hit = o->hit;
             b->hit_us = o->hit_us;
         }
@@ -258,8 +236,7 @@ static void push_merge(HybridPush *p, Bubble *b)
     }
 }
 
-static void bubble_hit(Bubble *b, unsigned vcpu, uint64_t host, Side side,
-                       int64_t now_us)
+static void bubble_hit(Bubble *b, uint64_t host, Side side, int64_t now_us)
 {
     uint64_t inside;
 
@@ -274,74 +251,39 @@ static void bubble_hit(Bubble *b, unsigned vcpu, uint64_t host, Side side,
     b->ahead[side] = MIN(b->ahead[side], inside);
     b->window[side] = MIN(MAX(b->window[side] * 2, HYBRID_PUSH_NEAR),
                           HYBRID_PUSH_MAX_WINDOW);
-    b->vcpu = vcpu;
     b->hit = host;
     b->hit_us = now_us;
 }
 
-/*
- * Count the pivots of each vCPU.  Returns how many of @cap, those that may be
- * live at once, each vCPU that has had faults may hold against others.
- */
-static unsigned push_share(HybridPush *p, unsigned *cap)
+/* A pivot that is free, else that which had no hit for the longest time */
+static Bubble *push_slot(HybridPush *p)
 {
-    unsigned seen = 0;
+    Bubble *stalest = NULL;
 
-    for (unsigned v = 0; v < p->n_vcpus; v++) {
-        p->vcpus[v].pivots = 0;
-        seen += p->vcpus[v].seen;
-    }
-    for (unsigned i = 0; i < p->pivots; i++) {
-        if (p->bubbles[i].live) {
-            p->vcpus[p->bubbles[i].vcpu].pivots++;
-        }
-    }
-    *cap = MIN(p->pivots, MAX(HYBRID_PUSH_PIVOTS,
-                              HYBRID_PUSH_VCPU_PIVOTS * seen));
-    return MAX(1, *cap / MAX(1, seen));
-}
-
-/* A pivot for a fault of @vcpu */
-static Bubble *push_slot(HybridPush *p, unsigned vcpu)
-{
-    unsigned cap, share = push_share(p, &cap), live = 0;
-    bool own = p->vcpus[vcpu].pivots >= share;
-    Bubble *free = NULL, *stalest = NULL, *theirs = NULL;
-
-    for (unsigned i = 0; i < p->pivots; i++) {
+    for (unsigned i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
         Bubble *b = &p->bubbles[i];
 
         if (!b->live) {
-            free = b;
-            continue;
+            return b;
         }
-        live++;
         if (!stalest || b->hit_us < stalest->hit_us) {
             stalest = b;
         }
-        if ((own ? b->vcpu == vcpu : p->vcpus[b->vcpu].pivots > share) &&
-            (!theirs || b->hit_us < theirs->hit_us)) {
-            theirs = b;
-        }
-    }
-    if (live < cap) {
-        return free;
     }
     p->stats.retired++;
-    /* With more vCPUs than pivots nobody may have more than a share of one */
-    return theirs ?: stalest;
+    return stalest;
 }
 
-static void ratio_count(uint32_t *ratio, bool hit)
+static void ratio_count(HybridPush *p, bool hit)
 {
-    *ratio -= *ratio >> RATIO_SHIFT;
+    p->hit_ratio -= p->hit_ratio >> RATIO_SHIFT;
     if (hit) {
-        *ratio += RATIO_ONE >> RATIO_SHIFT;
+        p->hit_ratio += RATIO_ONE >> RATIO_SHIFT;
     }
 }
 
-void hybrid_push_note_fault(HybridPush *p, unsigned vcpu, unsigned block,
-                            uint64_t page, int64_t now_us)
+void hybrid_push_note_fault(HybridPush *p, unsigned block, uint64_t page,
+                            int64_t now_us)
 {
     const HybridPushBlock *mem = &p->blocks[block];
     uint64_t host = page / mem->ratio;
@@ -352,21 +294,18 @@ void hybrid_push_note_fault(HybridPush *p, unsigned vcpu, unsigned block,
     Bubble *b = push_find(p, block, host, &side);
     bool hit = b;
 
-    vcpu = MIN(vcpu, p->n_vcpus - 1);
-    p->vcpus[vcpu].seen = true;
     p->stats.faults++;
     p->stats.late += late;
     if (hit) {
         p->stats.hits++;
-        bubble_hit(b, vcpu, host, side, now_us);
+        bubble_hit(b, host, side, now_us);
     } else {
-        uint32_t window = (uint64_t)HYBRID_PUSH_NEW_WINDOW *
-                          p->vcpus[vcpu].hit_ratio / RATIO_ONE;
+        uint32_t window = (uint64_t)HYBRID_PUSH_NEW_WINDOW * p->hit_ratio /
+                          RATIO_ONE;
 
-        b = push_slot(p, vcpu);
+        b = push_slot(p);
         *b = (Bubble) {
             .live = true,
-            .vcpu = vcpu,
             .block = block,
             .low = host, .high = host + 1, .hit = host,
             .hit_us = now_us,
@@ -374,8 +313,7 @@ void hybrid_push_note_fault(HybridPush *p, unsigned vcpu, unsigned block,
         };
         p->stats.begun++;
     }
-    ratio_count(&p->vcpus[vcpu].hit_ratio, hit);
-    ratio_count(&p->hit_ratio, hit);
+    ratio_count(p, hit);
     push_merge(p, b);
 }
 
@@ -418,7 +356,7 @@ static Bubble *push_hungriest(HybridPush *p, Side *side, int64_t now_us)
 {
     Bubble *best = NULL;
 
-    for (unsigned i = 0; i < p->pivots; i++) {
+    for (unsigned i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
         Bubble *b = &p->bubbles[i];
         bool full = true;
 
@@ -560,7 +498,7 @@ void hybrid_push_stats(const HybridPush *p, HybridPushStats *stats)
     *stats = p->stats;
     stats->hit_percent = (p->hit_ratio * 100ull + RATIO_ONE / 2) / RATIO_ONE;
     stats->live = stats->window = 0;
-    for (unsigned i = 0; i < p->pivots; i++) {
+    for (unsigned i = 0; i < HYBRID_PUSH_PIVOTS; i++) {
         const Bubble *b = &p->bubbles[i];
 
         if (b->live) {

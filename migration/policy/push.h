@@ -27,13 +27,9 @@
  * miss: it begins a new bubble.  Its windows begin with what the recent ratio
  * of hits to faults promises; under random access that is nothing.
  *
- * Where it is known which vCPU waits, each has a ratio of its own, and its
- * share of the pivots: one that reads at random neither narrows the windows
- * of another that goes through memory in order, nor takes its pivots.  A
- * bubble belongs to the vCPU that hit it last.  If no pivot is free, a vCPU
- * that has its share replaces its own that had no hit for the longest time,
- * else that of those that have more than theirs.  Hits are looked for in all
- * bubbles: a task may move from one vCPU to another.
+ * The pivots are the guest's, not each vCPU's: shares for each, and a message
+ * that says which one waits, were measured to gain nothing with two vCPUs that
+ * fault in order, at random, or one so and one so, and went.
  *
  * What the source cannot see is a page that was there when it was touched:
  * no request comes.  So a bubble that is far enough ahead looks like one that
@@ -51,14 +47,10 @@
 #define QEMU_MIGRATION_HYBRID_PUSH_H
 
 /*
- * For the guest, and for each of its vCPUs that has had faults.  Chosen: as
- * many streams as a program goes through at a time, and so few that a search
- * for the next page stays short.  (Measured was that pivots for each vCPU make
- * no difference with two vCPUs: 1795 ms blocked, 1880 with the guest's.)
+ * Bubbles at a time.  Chosen: as many streams as a program goes through at
+ * once, and so few that a search for the next page stays short.
  */
-#define HYBRID_PUSH_PIVOTS      8
-#define HYBRID_PUSH_VCPU_PIVOTS 4
-#define HYBRID_PUSH_MAX_PIVOTS  64
+#define HYBRID_PUSH_PIVOTS 8
 
 /*
  * Host pages by which a side may run ahead of the last hit: 4 MiB, 34 ms of a
@@ -106,19 +98,18 @@ typedef struct HybridPush HybridPush;
 
 /*
  * @blocks are copied, their bitmaps and heats must live on.  @chunk_pages:
- * target pages in a chunk of heat.  @vcpus: so many are told apart, 0: none.
+ * target pages in a chunk of heat.
  */
 HybridPush *hybrid_push_new(const HybridPushBlock *blocks, unsigned n,
-                            uint64_t chunk_pages, unsigned vcpus);
+                            uint64_t chunk_pages);
 void hybrid_push_free(HybridPush *p);
 
 /*
  * The destination has asked for target page @page of block @block, before
- * the page is sent.  @vcpu: the one that waits; any other than 0 to @vcpus - 1:
- * not known.  @now_us: a clock that does not go backwards.
+ * the page is sent.  @now_us: a clock that does not go backwards.
  */
-void hybrid_push_note_fault(HybridPush *p, unsigned vcpu, unsigned block,
-                            uint64_t page, int64_t now_us);
+void hybrid_push_note_fault(HybridPush *p, unsigned block, uint64_t page,
+                            int64_t now_us);
 
 /*
  * The next page: the first target page still to be sent of a host page, all

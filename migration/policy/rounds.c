@@ -6,7 +6,6 @@
 
 #include "../osdep.h"
 #include "rounds.h"
-#include "rounds-table.h"
 
 /*
  * Where it is not said that it was measured, a number is chosen: what it is
@@ -113,8 +112,9 @@ static double sending_us(const HybridRoundRecord *rec)
 static double round_throughput(const HybridRoundRecord *rec)
 {
     double sending = sending_us(rec);
+    double left = (double)rec->bytes - rec->grown;
 
-    return sending > 0.0 ? rec->bytes * 1e6 / sending : 0.0;
+    return sending > 0.0 && left > 0.0 ? left * 1e6 / sending : 0.0;
 }
 
 uint64_t hybrid_rounds_link(const HybridRoundRecord *rec, int64_t grown)
@@ -341,6 +341,45 @@ static bool converges(const HybridRounds *r, const HybridRoundRecord *rec)
             again <= sent_again(r, rec->whole.remaining, 0.0));
 }
 
+/* How long the guest would wait for pages if @left were after the handoff */
+static double wait_after(const HybridRounds *r, const HybridRoundRecord *rec,
+                         double left)
+{
+    double us = next_round_us(r, rec, left);
+    uint64_t touched;
+
+    if (!hybrid_wset_get(&r->whole, MIN(us, MAX_U64), &touched)) {
+        return 0.0;
+    }
+    return hybrid_wait_us(&r->wait, us, MIN(touched, left));
+}
+
+/*
+ * True if a round of all that is left makes the handoff easier: it leaves
+ * clearly less, and takes that much off what the guest then waits for, and
+ * what it sends again is within the bound.
+ */
+static bool eases(const HybridRounds *r, HybridRoundRecord *rec)
+{
+    double left = rec->whole.remaining;
+    double part, us, dirtied, saved;
+
+    if (!hybrid_wait_matters(&r->wait) || !left ||
+        !dirtied_meanwhile(r, &r->whole, rec, rec->remaining_pages, &us,
+                           &dirtied)) {
+        return false;
+    }
+    /* Differences are less, now and then */
+    part = rec->handoff_pages ? MIN(1.0, rec->handoff_pages / left) : 1.0;
+    rec->wait_us = wait_after(r, rec, left * part);
+    rec->eased_us = wait_after(r, rec, dirtied * part);
+    /* What is dirtied meanwhile is sent once more: so much longer it takes */
+    saved = (double)rec->wait_us - rec->eased_us;
+    return clear_gain(r, left, dirtied) &&
+           saved * 100.0 >= next_round_us(r, rec, dirtied) * r->cfg.min_gain &&
+           affordable(r, sent_again(r, rec->remaining_pages, dirtied));
+}
+
 /* Pages that another full round would leave, from the last rounds only */
 static double predict(const HybridRounds *r, const HybridRoundRecord *rec)
 {
@@ -392,6 +431,7 @@ void hybrid_rounds_init(HybridRounds *r, const HybridRoundsConfig *cfg,
         .total_pages = total_pages,
         .min_remaining = total_pages,
     };
+    r->wait.rtt_us = cfg->rtt_us;
     r->endless = !cfg->min_gain;
     r->cfg.min_gain = CLAMP(r->cfg.min_gain, 1, 99);
 }
@@ -410,46 +450,18 @@ HybridReason hybrid_rounds_tick(const HybridRounds *r, uint64_t elapsed_us,
     return bound_reached(r, elapsed_us, total_bytes);
 }
 
-typedef enum { ANSWER_NO, ANSWER_YES, ANSWER_ANY } Answer;
-typedef enum { NEXT_NONE, NEXT_NOT_HOT, NEXT_ALL } NextRound;
-
-typedef struct TableRow {
-    Answer converge, gain, cheap;
-    NextRound next;
-} TableRow;
-
-#define TABLE_ROW(converge, gain, cheap, next) \
-    { ANSWER_##converge, ANSWER_##gain, ANSWER_##cheap, NEXT_##next },
-
-static const TableRow table[] = { HYBRID_ROUNDS_TABLE(TABLE_ROW) };
-
-static bool is_answer(bool is, Answer wanted)
-{
-    return wanted == ANSWER_ANY || is == (wanted == ANSWER_YES);
-}
-
-static NextRound next_round(const HybridRoundAnswers *a)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
-        if (is_answer(a->converge, table[i].converge) &&
-            is_answer(a->gain, table[i].gain) &&
-            is_answer(a->cheap, table[i].cheap)) {
-            return table[i].next;
-        }
-    }
-    g_assert_not_reached();
-}
-
 /* Is another round worth it, and which? */
-static bool worth_a_round(const HybridRounds *r, HybridRoundRecord *rec)
+static bool worth_a_round(HybridRounds *r, HybridRoundRecord *rec)
 {
     double left = rec->remaining_pages;
-    NextRound next;
+    HybridNextRound next;
 
     if (r->stalled > HYBRID_ROUNDS_PATIENCE) {
         return false;
     }
-    if (clear_gain(r, left, r->min_remaining)) {
+    /* A minimum that rounds for the handoff's sake have bought is not free */
+    if (clear_gain(r, left, r->min_remaining) &&
+        (!r->eased || affordable(r, sent_again(r, left, r->min_remaining)))) {
         return true;
     }
     if (!r->samples) {
@@ -458,13 +470,15 @@ static bool worth_a_round(const HybridRounds *r, HybridRoundRecord *rec)
     rec->answers.asked = true;
     rec->answers.converge = converges(r, rec);
     rec->answers.gain = gain_by_cold(r, rec, &rec->answers.cheap);
-    next = next_round(&rec->answers);
-    rec->all = next == NEXT_ALL;
-    return next != NEXT_NONE;
+    rec->answers.ease = eases(r, rec);
+    next = hybrid_rounds_next(&rec->answers);
+    rec->all = next == HYBRID_NEXT_ALL;
+    r->eased |= rec->all && !rec->answers.converge;
+    return next != HYBRID_NEXT_NONE;
 }
 
 /* After a full round that left something: why the rounds end, or NONE */
-static HybridReason why_end(const HybridRounds *r, HybridRoundRecord *rec)
+static HybridReason why_end(HybridRounds *r, HybridRoundRecord *rec)
 {
     HybridReason bound;
 
@@ -502,6 +516,12 @@ void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages,
     r->samples++;
 }
 
+void hybrid_rounds_sample_runs(HybridRounds *r, uint64_t us, uint64_t pages,
+                               uint64_t runs)
+{
+    hybrid_wait_sample(&r->wait, us, pages, runs);
+}
+
 void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
 {
     bool requested = rec->cut && (rec->cut_reason == HYBRID_REASON_REQUESTED ||
@@ -525,6 +545,7 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec)
     r->predicted = predict(r, rec);
     rec->all = false;
     rec->answers = (HybridRoundAnswers) {};
+    rec->wait_us = rec->eased_us = 0;
 
     if (clear_gain(r, r->min_remaining, rec->remaining_pages)) {
         r->stalled = 0;
@@ -560,29 +581,11 @@ double hybrid_rounds_bandwidth(const HybridRounds *r)
     return smooth_get(&r->bandwidth);
 }
 
-const char *hybrid_action_str(HybridAction action)
+uint64_t hybrid_rounds_resend(const HybridRounds *r)
 {
-    static const char *const names[] = {
-        [HYBRID_ACTION_CONTINUE] = "continue",
-        [HYBRID_ACTION_HANDOFF] = "handoff",
-        [HYBRID_ACTION_COMPLETE] = "complete",
-    };
+    double bytes = (double)(r->total_pages - MIN(r->total_pages,
+                                                 r->zero_pages)) *
+                   r->cfg.page_size * r->cfg.max_resend / 100.0;
 
-    return (unsigned)action < G_N_ELEMENTS(names) ? names[action] : "?";
-}
-
-const char *hybrid_reason_str(HybridReason reason)
-{
-    static const char *const names[] = {
-        [HYBRID_REASON_NONE] = "none",
-        [HYBRID_REASON_FITS] = "fits",
-        [HYBRID_REASON_NO_GAIN] = "no-gain",
-        [HYBRID_REASON_ROUND_LIMIT] = "round-limit",
-        [HYBRID_REASON_TIME_LIMIT] = "time-limit",
-        [HYBRID_REASON_BYTE_LIMIT] = "byte-limit",
-        [HYBRID_REASON_REQUESTED] = "requested",
-        [HYBRID_REASON_CLEAN] = "clean",
-    };
-
-    return (unsigned)reason < G_N_ELEMENTS(names) ? names[reason] : "?";
+    return r->cfg.max_resend ? MIN(bytes, MAX_U64) : UINT64_MAX;
 }

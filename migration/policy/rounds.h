@@ -58,6 +58,14 @@
  * are) and what is dirtied in the rounds to come; max_resend bounds them, in
  * percent of the pages that hold data.
  *
+ * Rounds that do not converge may still be worth it, where a handoff is dear:
+ * over a long way, where a guest that writes here and there waits a round trip
+ * for each page that it touches (policy/wait.h).  A round of all that is left
+ * goes before the handoff if it clearly makes that less, by as much of the
+ * time by which it makes the migration longer as min_gain says, and if what
+ * it sends again is within max_resend.  Where differences are worth it there
+ * is less to wait for, and so there are no such rounds.
+ *
  * Huge pages.  A round sends the target pages of a host page that are dirty,
  * but after the handoff only whole host pages can be placed: one dirty target
  * page in each of 2 MiB means that all is sent again.  So what the handoff
@@ -77,6 +85,8 @@
 #ifndef QEMU_MIGRATION_HYBRID_ROUNDS_H
 #define QEMU_MIGRATION_HYBRID_ROUNDS_H
 
+#include "rounds-table.h"
+#include "wait.h"
 #include "wset.h"
 
 /*
@@ -91,23 +101,6 @@
  */
 #define HYBRID_ROUNDS_DIP_US 5000000
 
-typedef enum {
-    HYBRID_ACTION_CONTINUE,     /* another round */
-    HYBRID_ACTION_HANDOFF,      /* stop the guest, go on as postcopy */
-    HYBRID_ACTION_COMPLETE,     /* stop the guest, send the rest, done */
-} HybridAction;
-
-typedef enum {
-    HYBRID_REASON_NONE,         /* the rounds go on */
-    HYBRID_REASON_FITS,         /* no further gain, the rest fits */
-    HYBRID_REASON_NO_GAIN,      /* no further gain, the rest does not fit */
-    HYBRID_REASON_ROUND_LIMIT,
-    HYBRID_REASON_TIME_LIMIT,
-    HYBRID_REASON_BYTE_LIMIT,
-    HYBRID_REASON_REQUESTED,    /* migrate-start-postcopy */
-    HYBRID_REASON_CLEAN,        /* nothing left */
-} HybridReason;
-
 typedef struct HybridRoundsConfig {
     uint32_t max_rounds;        /* 0 counts as 1 */
     uint32_t min_gain;          /* percent, up to 99; 0: see rule 6 */
@@ -116,6 +109,7 @@ typedef struct HybridRoundsConfig {
     uint64_t max_bytes;         /* 0: no bound */
     uint64_t downtime_limit_us;
     uint64_t page_size;         /* bytes */
+    uint64_t rtt_us;            /* the least round trip, 0: unknown */
 } HybridRoundsConfig;
 
 /*
@@ -129,26 +123,29 @@ typedef struct HybridWholePages {
     uint64_t hot;
 } HybridWholePages;
 
-/* Answers to the questions of policy/rounds-table.h */
-typedef struct HybridRoundAnswers {
-    bool asked;                 /* else the rules before it have decided */
-    bool converge;
-    bool gain;
-    bool cheap;
-} HybridRoundAnswers;
-
 /* What happened in a round, and what the policy made of it */
 typedef struct HybridRoundRecord {
     uint32_t round;             /* out: 1 for the first */
     uint64_t pages;             /* page sends, zero pages included */
     uint64_t zero_pages;        /* those of them sent as "all zero" */
     uint64_t bytes;             /* sent in this round */
+    /*
+     * By so much what waits to be sent has become more, see
+     * hybrid_rounds_link(); told where hybrid_wait_matters(): over a long way
+     * a short round may do nothing but fill the socket.
+     */
+    int64_t grown;
     uint64_t remaining_pages;   /* dirty after the sync that ended it */
     uint64_t dirtied_pages;     /* dirtied while it ran */
     uint64_t unsent_pages;      /* left over when it was cut, else 0 */
     uint64_t deferred_pages;    /* kept out of this round, for the record */
     uint64_t hot_pages;         /* of the remaining, what is hot now */
     HybridWholePages whole;     /* less than the above: taken as that */
+    /*
+     * What a handoff would have to send, in pages: less than whole.remaining
+     * if differences are worth it.  0: whole.remaining.
+     */
+    uint64_t handoff_pages;
     uint64_t time_us;           /* from the end of the round before */
     /*
      * What the stop could use, for "does the rest fit", see
@@ -162,6 +159,8 @@ typedef struct HybridRoundRecord {
     HybridReason reason;        /* out */
     bool all;                   /* out: the next round takes hot pages, too */
     HybridRoundAnswers answers; /* out */
+    /* out: how long the guest would wait for pages, now and a round later */
+    uint64_t wait_us, eased_us;
 } HybridRoundRecord;
 
 /* A mean of samples of different weight that forgets old ones */
@@ -185,6 +184,8 @@ typedef struct HybridRounds {
     uint64_t min_remaining;     /* the least that a round has left */
     HybridWset wset;            /* from samples and rounds */
     HybridWset whole;           /* the same in whole host pages */
+    HybridWait wait;            /* after a handoff */
+    bool eased;                 /* there was a round for its sake */
     uint64_t samples;           /* 0: no page bitmap, the wset is not used */
     HybridSmooth throughput;    /* bytes/s in the rounds */
     HybridSmooth bandwidth;     /* bytes/s that the stop could use */
@@ -230,6 +231,13 @@ void hybrid_rounds_sample(HybridRounds *r, uint64_t us, uint64_t pages,
                           uint64_t whole);
 
 /*
+ * The @pages of such a sample are @runs runs of neighbours, see policy/wait.h.
+ * Needed only if hybrid_wait_matters().
+ */
+void hybrid_rounds_sample_runs(HybridRounds *r, uint64_t us, uint64_t pages,
+                               uint64_t runs);
+
+/*
  * A round has ended, fully or cut.  Fills in @rec->round, action and reason,
  * and bandwidth if it was 0 and can be told.
  *
@@ -243,8 +251,13 @@ void hybrid_rounds_end(HybridRounds *r, HybridRoundRecord *rec);
 /* Smoothed bandwidth for the stop, bytes per second, 0 if unknown */
 double hybrid_rounds_bandwidth(const HybridRounds *r);
 
-/* The names of QAPI; "none" for HYBRID_REASON_NONE */
-const char *hybrid_action_str(HybridAction action);
-const char *hybrid_reason_str(HybridReason reason);
+/* The careful end of it, by which a round's rest fits or not */
+static inline double hybrid_rounds_stop_bandwidth(const HybridRounds *r)
+{
+    return r->fit_bandwidth;
+}
+
+/* Bytes that cfg.max_resend stands for */
+uint64_t hybrid_rounds_resend(const HybridRounds *r);
 
 #endif

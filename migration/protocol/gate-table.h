@@ -41,15 +41,17 @@
     MSG(RECV_BITMAP, 0)                                                 \
     MSG(RESUME_ACK, 0)                                                  \
     MSG(SWITCHOVER_ACK, 0)                                              \
-    MSG(READY, 16)                                                      \
-    MSG(REFUSE, 17)                                                     \
-    MSG(LOADED, 18)                                                     \
-    MSG(RUNNING, 19)                                                    \
-    MSG(STATS, 20)                                                      \
-    MSG(VCPU, 21)                                                       \
-    MSG(PLACED, 22)                                                     \
-    MSG(FAILED, 23)                                                     \
-    MSG(ALIVE, 24)                                                      \
+    MSG(READY, HYBRID_MSG_READY)                                        \
+    MSG(REFUSE, HYBRID_MSG_REFUSE)                                      \
+    MSG(LOADED, HYBRID_MSG_LOADED)                                      \
+    MSG(RUNNING, HYBRID_MSG_RUNNING)                                    \
+    MSG(STATS, HYBRID_MSG_STATS)                                        \
+    MSG(PLACED, HYBRID_MSG_PLACED)                                      \
+    MSG(FAILED, HYBRID_MSG_FAILED)                                      \
+    MSG(ALIVE, HYBRID_MSG_ALIVE)                                        \
+    MSG(DELTAS, HYBRID_MSG_DELTAS)                                      \
+    MSG(RAW, HYBRID_MSG_RAW)                                            \
+    MSG(DROPPED, HYBRID_MSG_DROPPED)                                    \
     MSG(OTHER, 0)
 
 /* What may come in any state in which the connection is in use */
@@ -68,8 +70,8 @@
 #define HYBRID_GATE_SRC_PAGING(ROW, state)                              \
     HYBRID_GATE_SRC_AGREED(ROW, state)                                  \
     ROW(state, REQ_PAGES, PASS)                                         \
-    ROW(state, VCPU, PASS)                                              \
-    ROW(state, PLACED, PASS)
+    ROW(state, PLACED, PASS)                                            \
+    ROW(state, RAW, PASS)
 
 /*
  * The connection is of no use any more.  Not RECV_BITMAP: the bitmap comes
@@ -90,10 +92,12 @@
     ROW(state, LOADED, LATE)    /* the guest stays here all the same */ \
     ROW(state, RUNNING, LATE)                                           \
     ROW(state, STATS, LATE)                                             \
-    ROW(state, VCPU, LATE)                                              \
     ROW(state, PLACED, LATE)                                            \
     ROW(state, FAILED, PASS)    /* may tell why */                      \
     ROW(state, ALIVE, LATE)                                             \
+    ROW(state, DELTAS, LATE)                                            \
+    ROW(state, RAW, LATE)                                               \
+    ROW(state, DROPPED, LATE)                                           \
     ROW(state, OTHER, LATE)
 
 #define HYBRID_GATE_SRC_TABLE(ROW)                                      \
@@ -109,16 +113,20 @@
     ROW(ASKED, REFUSE, PASS)                                            \
     HYBRID_GATE_SRC_AGREED(ROW, PRECOPY)                                \
     ROW(PRECOPY, SWITCHOVER_ACK, PASS)                                  \
+    ROW(PRECOPY, DROPPED, PASS)                                         \
     HYBRID_GATE_SRC_AGREED(ROW, STOPPED)                                \
     ROW(STOPPED, SWITCHOVER_ACK, PASS)                                  \
+    ROW(STOPPED, DROPPED, PASS)                                         \
     HYBRID_GATE_SRC_PAGING(ROW, PACKAGED)                               \
     ROW(PACKAGED, LOADED, PASS)                                         \
+    ROW(PACKAGED, DROPPED, LATE)   /* RAW follows */                    \
     HYBRID_GATE_SRC_PAGING(ROW, GRANTED)                                \
     ROW(GRANTED, LOADED, AGAIN)                                         \
     ROW(GRANTED, RUNNING, PASS)                                         \
     /* a recovery: GRANT is said, then the bitmaps are asked for */     \
     ROW(GRANTED, RECV_BITMAP, PASS)                                     \
     ROW(GRANTED, RESUME_ACK, PASS)                                      \
+    ROW(GRANTED, DELTAS, PASS)                                          \
     HYBRID_GATE_SRC_PAGING(ROW, RUNNING)                                \
     ROW(RUNNING, LOADED, AGAIN)                                         \
     ROW(RUNNING, RUNNING, PASS)                                         \
@@ -126,6 +134,7 @@
     ROW(RUNNING, SHUT, PASS)                                            \
     ROW(RUNNING, RECV_BITMAP, PASS)                                     \
     ROW(RUNNING, RESUME_ACK, PASS)                                      \
+    ROW(RUNNING, DELTAS, PASS)                                          \
     /* of the lost connection; or "cont" there, before GRANT was heard */ \
     HYBRID_GATE_SRC_OVER(ROW, PAUSED)                                   \
     HYBRID_GATE_SRC_OVER(ROW, DONE)                                     \
@@ -175,12 +184,15 @@
     MSG(RECV_BITMAP, COMMAND, 10)                                       \
     MSG(SWITCHOVER_START, COMMAND, 11)                                  \
     MSG(HELLO, HELLO, 0)                                                \
-    MSG(SETTINGS, PRIVATE, 1)                                           \
-    MSG(GRANT, PRIVATE, 2)                                              \
-    MSG(ABORT, PRIVATE, 3)                                              \
-    MSG(DISCARD, PRIVATE, 4)                                            \
-    MSG(ALIVE, PRIVATE, 5)                                              \
-    MSG(SECTIONS, PRIVATE, 6)                                           \
+    MSG(SETTINGS, PRIVATE, HYBRID_MSG_SETTINGS)                         \
+    MSG(GRANT, PRIVATE, HYBRID_MSG_GRANT)                               \
+    MSG(ABORT, PRIVATE, HYBRID_MSG_ABORT)                               \
+    MSG(DISCARD, PRIVATE, HYBRID_MSG_DISCARD)                           \
+    MSG(ALIVE, PRIVATE, HYBRID_MSG_ALIVE_TO_DST)                        \
+    MSG(SECTIONS, PRIVATE, HYBRID_MSG_SECTIONS)                         \
+    MSG(BASE, PRIVATE, HYBRID_MSG_BASE)                                 \
+    MSG(DELTAS, PRIVATE, HYBRID_MSG_DELTAS_TO_DST)                      \
+    MSG(BLOCKS, PRIVATE, HYBRID_MSG_BLOCKS)                             \
     MSG(OTHER, OTHER, 0)
 
 /* A hello that is not the first gets QEMU's ordinary answer to a PING */
@@ -216,6 +228,7 @@
     ROW(WAIT, HELLO, PASS)                                              \
     HYBRID_GATE_DST_AGREED(ROW, AGREED)                                 \
     ROW(AGREED, SECTIONS, PASS)                                         \
+    ROW(AGREED, BLOCKS, PASS)                                           \
     ROW(AGREED, SETTINGS, PASS)                                         \
     ROW(AGREED, ABORT, PASS)                                            \
     HYBRID_GATE_DST_AGREED(ROW, READY)                                  \
@@ -226,6 +239,7 @@
     ROW(READY, DATA_END, PASS)                                          \
     ROW(READY, RAM_DISCARD, PASS)                                       \
     ROW(READY, DISCARD, PASS)                                           \
+    ROW(READY, BASE, PASS)                                              \
     ROW(READY, SWITCHOVER_START, PASS)                                  \
     ROW(READY, PACKAGED, PASS)                                          \
     ROW(READY, ABORT, PASS)                                             \
@@ -247,6 +261,7 @@
     ROW(RUNNING, DATA_END, PASS)                                        \
     ROW(RUNNING, END, PASS)                                             \
     ROW(RUNNING, GRANT, PASS)   /* answered again */                    \
+    ROW(RUNNING, DELTAS, PASS)                                          \
     ROW(RUNNING, ABORT, LATE)   /* of no meaning after GRANT */         \
     ROW(RUNNING, RECV_BITMAP, PASS)                                     \
     ROW(RUNNING, RESUME, PASS)                                          \

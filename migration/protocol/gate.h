@@ -17,6 +17,7 @@
 #include "handoff.h"
 #include "handoff-table.h"
 #include "gate-table.h"
+#include "messages.h"
 
 /* The same names as in the table; protocol/gate.c does not build otherwise */
 typedef enum {
@@ -44,10 +45,12 @@ typedef enum {
     HYBRID_FROM_DST_LOADED,
     HYBRID_FROM_DST_RUNNING,
     HYBRID_FROM_DST_STATS,
-    HYBRID_FROM_DST_VCPU,
     HYBRID_FROM_DST_PLACED,
     HYBRID_FROM_DST_FAILED,
     HYBRID_FROM_DST_ALIVE,
+    HYBRID_FROM_DST_DELTAS,
+    HYBRID_FROM_DST_RAW,
+    HYBRID_FROM_DST_DROPPED,
     HYBRID_FROM_DST_OTHER,
     HYBRID_FROM_DST__MAX,
 } HybridFromDst;
@@ -76,6 +79,9 @@ typedef enum {
     HYBRID_FROM_SRC_DISCARD,
     HYBRID_FROM_SRC_ALIVE,
     HYBRID_FROM_SRC_SECTIONS,
+    HYBRID_FROM_SRC_BASE,
+    HYBRID_FROM_SRC_DELTAS,
+    HYBRID_FROM_SRC_BLOCKS,
     HYBRID_FROM_SRC_OTHER,
     HYBRID_FROM_SRC__MAX,
 } HybridFromSrc;

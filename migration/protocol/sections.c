@@ -8,8 +8,6 @@
 #include "../osdep.h"
 #include "sections.h"
 
-/* So many are told, the others are counted: it is one sentence */
-#define MISFITS_TOLD 4
 /* A section's name, as long as QEMU's may be */
 #define IDSTR_MAX 255
 
@@ -41,11 +39,6 @@ bool hybrid_section_get(HybridMessage *m, HybridSection *s)
     return true;
 }
 
-bool hybrid_misfits_look(HybridMisfits *w)
-{
-    return w->looked_at++ < HYBRID_SECTIONS_MAX;
-}
-
 /*
  * As people call it.  QEMU's names are where the device is on its bus, then a
  * slash, then the kind of device; of one that is on no bus the kind only.
@@ -65,23 +58,11 @@ static char *section_name(const HybridSection *s)
     return g_strdup_printf("'%s' at %s%s", slash + 1, clean, nth ?: "");
 }
 
-static void misfit(HybridMisfits *w, char *what)
-{
-    if (!w->text) {
-        w->text = g_string_new(NULL);
-    }
-    if (w->found++ < MISFITS_TOLD) {
-        g_string_append_printf(w->text, "%s%s", w->text->len ? ", " : "",
-                               what);
-    }
-    g_free(what);
-}
-
 void hybrid_misfits_missing(HybridMisfits *w, const HybridSection *s)
 {
     g_autofree char *name = section_name(s);
 
-    misfit(w, g_strdup_printf("%s is missing there", name));
+    hybrid_misfits_tell(w, g_strdup_printf("%s is missing there", name));
 }
 
 void hybrid_misfits_version(HybridMisfits *w, const HybridSection *s,
@@ -93,29 +74,8 @@ void hybrid_misfits_version(HybridMisfits *w, const HybridSection *s,
         return;
     }
     name = section_name(s);
-    misfit(w, g_strdup_printf("%s has version %" PRIu32 ", and there %"
-                              PRIu32 " at %s", name, s->version,
-                              s->version > max ? max : min,
-                              s->version > max ? "most" : "least"));
-}
-
-char *hybrid_misfits_sentence(const HybridMisfits *w)
-{
-    if (!w->found) {
-        return NULL;
-    }
-    if (w->found <= MISFITS_TOLD) {
-        return g_strdup_printf("its devices are not the guest's: %s",
-                               w->text->str);
-    }
-    return g_strdup_printf("its devices are not the guest's: %s, and %" PRIu32
-                           " more", w->text->str, w->found - MISFITS_TOLD);
-}
-
-void hybrid_misfits_free(HybridMisfits *w)
-{
-    if (w->text) {
-        g_string_free(w->text, TRUE);
-    }
-    *w = (HybridMisfits) { 0 };
+    hybrid_misfits_tell(w, g_strdup_printf(
+        "%s has version %" PRIu32 ", and there %" PRIu32 " at %s", name,
+        s->version, s->version > max ? max : min,
+        s->version > max ? "most" : "least"));
 }

@@ -9,10 +9,11 @@
 #define QEMU_MIGRATION_HYBRID_SECTIONS_H
 
 #include "../osdep.h"
-#include "msg.h"
+#include "encoding.h"
+#include "misfits.h"
 
-/* A source names no more, a destination looks at no more */
-#define HYBRID_SECTIONS_MAX 4096
+/* A source names no more */
+#define HYBRID_SECTIONS_MAX HYBRID_MISFITS_LOOKS
 
 /* A section as its head in the stream has it */
 typedef struct HybridSection {
@@ -27,26 +28,11 @@ bool hybrid_section_put(HybridMessage *m, const HybridSection *s);
 /* False: none is left, or the message is too short.  g_free(s->idstr). */
 bool hybrid_section_get(HybridMessage *m, HybridSection *s);
 
-/* What does not fit, over all messages */
-typedef struct HybridMisfits {
-    uint32_t looked_at;
-    uint32_t found;
-    GString *text;              /* of the first few; NULL: all fit */
-} HybridMisfits;
-
-/* False: enough were looked at */
-bool hybrid_misfits_look(HybridMisfits *w);
-
 /* This one is not there, as far as the destination knows */
 void hybrid_misfits_missing(HybridMisfits *w, const HybridSection *s);
 
 /* It is, and takes these versions: no word if that is one of them */
 void hybrid_misfits_version(HybridMisfits *w, const HybridSection *s,
                             uint32_t min, uint32_t max);
-
-/* A sentence for the operator; NULL: all fit */
-char *hybrid_misfits_sentence(const HybridMisfits *w);
-
-void hybrid_misfits_free(HybridMisfits *w);
 
 #endif

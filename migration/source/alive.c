@@ -23,9 +23,11 @@
 
 struct HybridWatch {
     HybridAlive both;
-    bool idle;                  /* under its lock: the stream may be used */
-    unsigned idle_depth;        /* migration thread */
-    HybridSilence preempt;      /* what that channel has taken */
+    /* the stream may be used */
+    bool HYBRID_ALIVE_GUARDED idle;
+    unsigned HYBRID_SOURCE_OWNED idle_depth;
+    /* what that channel has taken */
+    HybridSilence preempt HYBRID_ALIVE_OWNED;
 };
 
 HybridWatch *hybrid_watch_new(void)
@@ -44,12 +46,12 @@ void hybrid_watch_free(HybridWatch *w)
     }
 }
 
-uint32_t hybrid_alive_src_ms(void)
+uint32_t TSA_NO_TSA hybrid_alive_src_ms(void)
 {
     HybridWatch *w = hybrid_source()->watch;
 
     /* When it is over: the one that was */
-    return qatomic_read(&w->both.runs) ? migrate_hybrid_peer_timeout()
+    return hybrid_shared_get(&w->both.runs) ? migrate_hybrid_peer_timeout()
                                        : w->both.own_ms;
 }
 
@@ -94,8 +96,8 @@ static void hybrid_alive_src_lost(MigrationState *s, const char *what,
  * What waits in the second channel's socket and is taken by nobody: the
  * destination may not even have that channel.
  */
-static int64_t hybrid_alive_preempt(MigrationState *s, int64_t now_us,
-                                    int64_t step_us)
+static int64_t HYBRID_ALIVE_THREAD
+hybrid_alive_preempt(MigrationState *s, int64_t now_us, int64_t step_us)
 {
     HybridWatch *w = hybrid_source()->watch;
     QEMUFile *f = s->postcopy_qemufile_src;
@@ -114,13 +116,13 @@ static void hybrid_alive_src_say(MigrationState *s, uint32_t own_ms)
     HybridWatch *w = hybrid_source()->watch;
     HybridAlive *a = &w->both;
 
-    QEMU_LOCK_GUARD(&a->lock);
+    HYBRID_LOCK_GUARD(hybrid_alive, a);
     if (w->idle && hybrid_alive_room(s->to_dst_file)) {
         HybridMessage m = hybrid_alive_message(HYBRID_MSG_ALIVE_TO_DST, own_ms);
 
         trace_hybrid_message("src", hybrid_msg_str(HYBRID_MSG_ALIVE));
         hybrid_msg_send_to_dst(s->to_dst_file, &m);
-        qatomic_set(&a->told_ms, own_ms);
+        hybrid_shared_set(&a->told_ms, own_ms);
     }
 }
 
@@ -130,16 +132,20 @@ static uint32_t hybrid_alive_src_look(void)
     MigrationState *s = migrate_get_current();
     HybridAlive *a = &w->both;
     uint32_t own_ms = migrate_hybrid_peer_timeout();
-    uint32_t peer_ms = qatomic_read(&a->peer_ms);
+    uint32_t peer_ms = hybrid_shared_get(&a->peer_ms);
     uint32_t step_ms = hybrid_alive_step_ms(own_ms, peer_ms);
     int64_t now_us = hybrid_now_us(), silent_us = 0, quiet_us = 0;
     int64_t stuck_us = 0, connect_us;
 
+    hybrid_alive_in_thread();
     if (!hybrid_alive_src_in_use(s)) {
         hybrid_silence_reset(&a->heard);
         hybrid_silence_reset(&a->said);
         hybrid_silence_reset(&w->preempt);
         return step_ms;
+    }
+    if (hybrid_alive_anew(a)) {
+        hybrid_silence_reset(&w->preempt);
     }
     if (own_ms != a->own_ms) {
         a->own_ms = own_ms;                 /* the peer is still to be told */
@@ -169,13 +175,14 @@ static uint32_t hybrid_alive_src_look(void)
     } else if (hybrid_alive_lost(stuck_us, own_ms)) {
         hybrid_alive_src_lost(s, "The destination took nothing from the "
                               "preempt connection", own_ms);
-    } else if (own_ms != a->told_ms || hybrid_alive_due(quiet_us, peer_ms)) {
+    } else if (own_ms != hybrid_shared_get(&a->told_ms) ||
+               hybrid_alive_due(quiet_us, peer_ms)) {
         hybrid_alive_src_say(s, own_ms);
     }
     return step_ms;
 }
 
-void hybrid_alive_src_begin(uint32_t told_ms, uint32_t peer_ms)
+void TSA_NO_TSA hybrid_alive_src_begin(uint32_t told_ms, uint32_t peer_ms)
 {
     HybridWatch *w = hybrid_source()->watch;
 
@@ -190,20 +197,24 @@ void hybrid_alive_src_end(void)
     HybridWatch *w = hybrid_source()->watch;
 
     hybrid_alive_end(&w->both);
-    w->idle_depth = 0;
+}
+
+void hybrid_alive_src_paused(void)
+{
+    hybrid_shared_set(&hybrid_source()->watch->both.anew, true);
 }
 
 void hybrid_alive_src_heard(HybridMessage *m)
 {
     HybridWatch *w = hybrid_source()->watch;
 
-    qatomic_set(&w->both.peer_ms, hybrid_msg_get_be32(m));
+    hybrid_shared_set(&w->both.peer_ms, hybrid_msg_get_be32(m));
 }
 
 /* Only the thread that owns the stream can leave it to another one */
 static bool hybrid_alive_owns_stream(MigrationState *s, HybridWatch *w)
 {
-    return w && qatomic_read(&w->both.runs) &&
+    return w && hybrid_shared_get(&w->both.runs) &&
            qemu_thread_is_self(&s->thread);
 }
 
@@ -211,14 +222,18 @@ void hybrid_src_idle_begin(MigrationState *s)
 {
     HybridWatch *w = hybrid_source()->watch;
 
-    if (!hybrid_alive_owns_stream(s, w) || w->idle_depth++ || !s->to_dst_file) {
+    if (!hybrid_alive_owns_stream(s, w)) {
         return;
     }
-    if (qatomic_read(&w->both.peer_ms) || migrate_hybrid_peer_timeout() ||
-        qatomic_read(&w->both.told_ms)) {
+    hybrid_source_in_thread();
+    if (w->idle_depth++ || !s->to_dst_file) {
+        return;
+    }
+    if (hybrid_shared_get(&w->both.peer_ms) || migrate_hybrid_peer_timeout() ||
+        hybrid_shared_get(&w->both.told_ms)) {
         /* If somebody has to wait for this, then not the other thread */
         qemu_fflush(s->to_dst_file);
-        QEMU_LOCK_GUARD(&w->both.lock);
+        HYBRID_LOCK_GUARD(hybrid_alive, &w->both);
         w->idle = true;
     }
 }
@@ -227,8 +242,12 @@ void hybrid_src_idle_end(MigrationState *s)
 {
     HybridWatch *w = hybrid_source()->watch;
 
-    if (hybrid_alive_owns_stream(s, w) && w->idle_depth && !--w->idle_depth) {
-        QEMU_LOCK_GUARD(&w->both.lock);
+    if (!hybrid_alive_owns_stream(s, w)) {
+        return;
+    }
+    hybrid_source_in_thread();
+    if (w->idle_depth && !--w->idle_depth) {
+        HYBRID_LOCK_GUARD(hybrid_alive, &w->both);
         w->idle = false;
     }
 }
@@ -245,6 +264,6 @@ void hybrid_src_connects_preempt(bool begins)
     HybridWatch *w = hybrid_source()->watch;
 
     if (w) {
-        qatomic_set(&w->both.connecting, begins);
+        hybrid_shared_set(&w->both.connecting, begins);
     }
 }

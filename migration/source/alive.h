@@ -8,7 +8,7 @@
 #define QEMU_MIGRATION_HYBRID_SOURCE_ALIVE_H
 
 #include "migration/hybrid/source/state.h"
-#include "migration/hybrid/protocol/msg.h"
+#include "migration/hybrid/protocol/encoding.h"
 
 HybridWatch *hybrid_watch_new(void);
 void hybrid_watch_free(HybridWatch *w);
@@ -20,6 +20,8 @@ void hybrid_watch_free(HybridWatch *w);
 void hybrid_alive_src_begin(uint32_t told_ms, uint32_t peer_ms);
 void hybrid_alive_src_end(void);
 void hybrid_alive_src_heard(HybridMessage *m);
+/* A pause begins */
+void hybrid_alive_src_paused(void);
 
 /* The timeout that is in effect, in ms, 0: none */
 uint32_t hybrid_alive_src_ms(void);

@@ -27,6 +27,11 @@ static int block_alloc(RAMBlock *rb, void *opaque)
     return 0;
 }
 
+uint64_t hybrid_block_key(RAMBlock *rb, unsigned long page)
+{
+    return (rb->offset >> qemu_target_page_bits()) + page;
+}
+
 size_t hybrid_block_pages(RAMBlock *rb)
 {
     return qemu_ram_get_used_length(rb) >> qemu_target_page_bits();
@@ -91,10 +96,14 @@ void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
         clear_bit_atomic(page, rb->hybrid->discarded);
     }
     stat64_add(&h->pages_total, 1);
+    if (migration_thread_is_self()) {
+        hybrid_source_in_thread();
+        h->pages_main++;
+    }
     if (requested) {
         stat64_add(&h->pages_on_demand, 1);
         hybrid_kick(h->kick);     /* it may have been the last */
-    } else if (qatomic_read(&h->package_sent)) {
+    } else if (hybrid_shared_get(&h->package_sent)) {
         stat64_add(&h->pages_pushed, 1);
     }
 }

@@ -36,6 +36,9 @@ typedef struct HybridBlock {
 void hybrid_blocks_init(void);
 void hybrid_blocks_cleanup(void);
 
+/* A page is known by this number among all blocks */
+uint64_t hybrid_block_key(RAMBlock *rb, unsigned long page);
+
 /* Target pages in use */
 size_t hybrid_block_pages(RAMBlock *rb);
 

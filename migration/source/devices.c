@@ -30,21 +30,22 @@ typedef struct HybridDevicePage {
     unsigned long page;         /* first of a host page */
 } HybridDevicePage;
 
-/* Migration thread */
 struct HybridDevices {
-    GArray *pages;              /* of HybridDevicePage */
-    guint next;                 /* that is looked at */
+    GArray *pages HYBRID_SOURCE_OWNED; /* of HybridDevicePage */
+    guint next HYBRID_SOURCE_OWNED; /* that is looked at */
 };
 
 HybridDevices *hybrid_devices_new(void)
 {
-    HybridDevices *d = g_new0(HybridDevices, 1);
+    HybridDevices *d = g_new(HybridDevices, 1);
 
-    d->pages = g_array_new(false, false, sizeof(HybridDevicePage));
+    *d = (HybridDevices) {
+        .pages = g_array_new(false, false, sizeof(HybridDevicePage)),
+    };
     return d;
 }
 
-void hybrid_devices_free(HybridDevices *d)
+void TSA_NO_TSA hybrid_devices_free(HybridDevices *d)
 {
     if (d) {
         g_array_unref(d->pages);
@@ -63,10 +64,12 @@ void hybrid_src_load_reads(AddressSpace *as, hwaddr addr)
      * Behind an IOMMU: it is saved already, and a translation that fails
      * would change it.
      */
-    if (!hybrid_src_agreed() || h->completing || as != &address_space_memory ||
+    if (!hybrid_src_agreed() || hybrid_src_completing() ||
+        as != &address_space_memory ||
         !hybrid_src_still_stopped()) {
         return;
     }
+    hybrid_source_in_thread();
     RCU_READ_LOCK_GUARD();
     mr = address_space_translate(as, addr, &offset, &len, false,
                                  MEMTXATTRS_UNSPECIFIED);

@@ -10,6 +10,7 @@
 
 #include "migration/hybrid/source/state.h"
 
+/* It belongs to the migration thread */
 HybridDevices *hybrid_devices_new(void);
 void hybrid_devices_free(HybridDevices *d);
 
@@ -17,8 +18,9 @@ void hybrid_devices_free(HybridDevices *d);
  * The devices are saved, and while hybrid_src_requests_only() holds: send
  * what they read.  Migration thread, without the BQL.
  */
-void hybrid_devices_send(MigrationState *s);
+void HYBRID_SOURCE_THREAD hybrid_devices_send(MigrationState *s);
 /* The next of these pages that is to be sent, if any; bitmap_mutex held */
-bool hybrid_devices_pick(RAMBlock **block, unsigned long *page);
+bool HYBRID_SOURCE_THREAD
+hybrid_devices_pick(RAMBlock **block, unsigned long *page);
 
 #endif

@@ -31,9 +31,6 @@
 #include "migration/hybrid/source/block.h"
 #include "migration/hybrid/source/probe.h"
 
-/* The number of the probe that waits for discards, see hybrid_src_probe_rtt */
-#define HYBRID_PROBE_DISCARDED 0xf0
-
 typedef struct HybridDiscarder {
     QEMUFile *f;
     bool each;                  /* a message for each block, also if empty */
@@ -91,12 +88,15 @@ static int hybrid_discard_block(RAMBlock *rb, void *opaque)
 
 bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
 {
-    HybridDiscarder d = { .f = s->to_dst_file };
     HybridSource *h = hybrid_source();
+    HybridDiscarder d = { .f = s->to_dst_file };
 
-    if (!h->active || !(h->flags & HYBRID_FLAG_DISCARD) || !rb->hybrid) {
+    if (!h->active || !(hybrid_shared_get(&h->flags) & HYBRID_FLAG_DISCARD) ||
+        !rb->hybrid) {
         return false;
     }
+    hybrid_source_in_thread();
+    d.each = !h->discards_begun;
     WITH_HYBRID_SOURCE_LOCK(h) {
         if (h->times.synced_us < 0) {
             h->times.synced_us = hybrid_now_us();
@@ -104,7 +104,7 @@ bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
     }
     hybrid_discard_block(rb, &d);
     hybrid_src_stamp(h, discarded_us);
-    h->discards_stopped += d.pages;
+    stat64_add(&h->discards_stopped, d.pages);
     trace_hybrid_discard("stopped", rb->idstr, d.pages, d.ranges, d.messages);
     return true;
 }
@@ -115,18 +115,19 @@ void hybrid_discard_before_stop(MigrationState *s)
     HybridDiscarder d = { .f = s->to_dst_file, .each = true };
     HybridSource *h = hybrid_source();
 
-    if (!(h->flags & HYBRID_FLAG_DISCARD)) {
+    if (!(hybrid_shared_get(&h->flags) & HYBRID_FLAG_DISCARD)) {
         return;
     }
     WITH_RCU_READ_LOCK_GUARD() {
         foreach_not_ignored_block(hybrid_discard_block, &d);
     }
-    h->discards_early += d.pages;
+    h->discards_begun = true;
+    stat64_add(&h->discards_early, d.pages);
     trace_hybrid_discard("running", "", d.pages, d.ranges, d.messages);
     /*
      * The answer also says that nothing is left in the socket that the stop
      * would have to wait for.
      */
-    hybrid_src_probe_rtt(s, HYBRID_PROBE_DISCARDED, INT64_MAX);
+    hybrid_src_probe_rtt(s, INT64_MAX);
     hybrid_point("src-discarded");
 }

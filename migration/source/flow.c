@@ -42,8 +42,6 @@
  */
 #define HYBRID_FLOW_SHORT_US 5000
 #define HYBRID_FLOW_ARRIVE_US 10000000
-/* The number of that round trip's probe, see hybrid_src_probe_rtt() */
-#define HYBRID_PROBE_DRAINED 0xf1
 
 /* With neither socket nor peer to say anything: how much goes before a look */
 #define HYBRID_FLOW_LOOK (1024 * 1024)
@@ -55,19 +53,32 @@
 #define HYBRID_FLOW_IDLE_US 50000
 
 struct HybridInFlight {
-    HybridFlow policy;
-    QEMUFile *file;             /* that the policy knows; NULL: none */
-    int fd;                     /* of its socket, or -1 */
-    bool control;               /* by what the socket says */
-    HybridPeer peer;
-    bool again;                 /* a connection that was recovered */
+    HybridFlow policy HYBRID_SOURCE_OWNED;
+    /* that the policy knows; NULL: none */
+    QEMUFile *file HYBRID_SOURCE_OWNED;
+    int fd HYBRID_SOURCE_OWNED; /* of its socket, or -1 */
+    bool control HYBRID_SOURCE_OWNED; /* by what the socket says */
+    HybridPeer peer HYBRID_SOURCE_OWNED;
+    /* The same, where each page is a whole one */
+    HybridPeer pages HYBRID_SOURCE_OWNED;
+    HybridMarks marks HYBRID_SOURCE_OWNED;
+    uint64_t marked_pages HYBRID_SOURCE_OWNED;  /* at the last mark */
+    uint64_t stop_at_pages HYBRID_SOURCE_OWNED; /* nor look before these */
+    bool again HYBRID_SOURCE_OWNED; /* a connection that was recovered */
+    /* what had been read when the policy began */
+    uint64_t base HYBRID_SOURCE_OWNED;
+    /* sent bytes up to which nobody need look */
+    uint64_t stop_at HYBRID_SOURCE_OWNED;
+    /* no room before that; 0: not known */
+    int64_t HYBRID_SOURCE_OWNED wait_until_us;
+    int64_t traced_us HYBRID_SOURCE_OWNED;
+    int64_t traced_us_peer HYBRID_SOURCE_OWNED;
+
+    /* shared with the return path */
     Stat64 peer_read;           /* bytes, as PLACED says; 0: not yet */
-    uint32_t peer_step;         /* atomic */
-    uint64_t base;              /* what had been read when the policy began */
-    bool awaits_peer;           /* atomic: sleeps until PLACED comes */
-    uint64_t stop_at;           /* sent bytes up to which nobody need look */
-    int64_t wait_until_us;      /* no room before that; 0: not known */
-    int64_t traced_us;
+    HybridShared peer_step;
+    HybridShared peer_pages;    /* its step in pages; 0: it says none */
+    HybridShared awaits_peer;   /* sleeps until PLACED comes */
 };
 
 HybridInFlight *hybrid_flow_new(void)
@@ -95,15 +106,18 @@ void hybrid_flow_recovers(HybridInFlight *flow)
     /* Nor wait for the connection that is gone: its descriptor is closed */
     flow->wait_until_us = 0;
     stat64_set(&flow->peer_read, 0);
-    qatomic_set(&flow->peer_step, 0);
+    hybrid_shared_set(&flow->peer_step, 0);
+    hybrid_shared_set(&flow->peer_pages, 0);
 }
 
 /* Begin with a connection that is new: the first, or after a recovery */
-static void hybrid_flow_know(HybridSource *h, QEMUFile *f)
+static void HYBRID_SOURCE_THREAD hybrid_flow_know(HybridSource *h, QEMUFile *f)
 {
     HybridInFlight *flow = h->flow;
     HybridTcp s;
-    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
+    double bandwidth = hybrid_rounds_bandwidth(h->rounds);
+    int64_t rtt_us = flow->again ? -1 : h->peer_rtt_us;
+    size_t page_size = qemu_target_page_size();
 
     if (f == flow->file) {
         return;
@@ -111,21 +125,35 @@ static void hybrid_flow_know(HybridSource *h, QEMUFile *f)
     flow->file = f;
     flow->stop_at = 0;
     flow->wait_until_us = 0;
-    flow->traced_us = 0;
+    flow->traced_us = flow->traced_us_peer = 0;
     flow->fd = hybrid_tcp_socket(f);
     /*
      * Without acknowledgements to count there is nothing to be controlled: a
      * UNIX socket does not say what lies behind it.
      */
     flow->control = hybrid_tcp_ask(flow->fd, &s) && s.delivered;
-    hybrid_flow_init(&flow->policy, qemu_target_page_size(), bandwidth);
+    hybrid_flow_init(&flow->policy, page_size, bandwidth);
     /* On the first connection the handoff shows that all has been read */
     flow->base = qemu_file_stream_bytes(f);
-    hybrid_peer_init(&flow->peer, qemu_target_page_size(), bandwidth,
-                     flow->again ? -1 : h->peer_rtt_us);
+    hybrid_peer_init(&flow->peer, page_size, bandwidth, rtt_us);
+    hybrid_peer_init(&flow->pages, page_size,
+                     HYBRID_PEER_PAGES_PER_S * page_size, rtt_us);
+    flow->pages.least = HYBRID_PEER_PAGES_PER_S * page_size;
+    flow->marks = (HybridMarks) { .read = { flow->base, h->pages_main } };
+    flow->marked_pages = flow->stop_at_pages = h->pages_main;
 }
 
-static void hybrid_flow_trace(HybridInFlight *flow, int64_t now_us, uint64_t queued)
+static void HYBRID_SOURCE_THREAD hybrid_flow_mark(HybridSource *h)
+{
+    HybridInFlight *flow = h->flow;
+
+    hybrid_marks_put(&flow->marks, qemu_file_stream_bytes(flow->file),
+                     h->pages_main);
+    flow->marked_pages = h->pages_main;
+}
+
+static void HYBRID_SOURCE_THREAD
+hybrid_flow_trace(HybridInFlight *flow, int64_t now_us, uint64_t queued)
 {
     if (now_us - flow->traced_us >= 100000) {
         flow->traced_us = now_us;
@@ -134,20 +162,23 @@ static void hybrid_flow_trace(HybridInFlight *flow, int64_t now_us, uint64_t que
     }
 }
 
-static void hybrid_flow_trace_peer(HybridInFlight *flow, int64_t now_us)
+static void HYBRID_SOURCE_THREAD
+hybrid_flow_trace_peer(HybridInFlight *flow, int64_t now_us)
 {
-    const HybridPeer *p = &flow->peer;
+    const HybridPeer *p = &flow->peer, *pages = &flow->pages;
 
-    if (now_us - flow->traced_us >= 100000) {
-        flow->traced_us = now_us;
+    if (now_us - flow->traced_us_peer >= 100000) {
+        flow->traced_us_peer = now_us;
         trace_hybrid_flow("peer", p->bandwidth, p->rtt_us,
                           hybrid_peer_limit(p), p->sent - p->read);
+        trace_hybrid_flow("pages", pages->bandwidth, pages->rtt_us,
+                          hybrid_peer_limit(pages), pages->sent - pages->read);
     }
 }
 
 /* What the socket says: how much may be handed over now, 0: wait */
-static uint64_t hybrid_flow_socket_room(HybridInFlight *flow, uint64_t put,
-                                        int64_t now_us)
+static uint64_t HYBRID_SOURCE_THREAD
+hybrid_flow_socket_room(HybridInFlight *flow, uint64_t put, int64_t now_us)
 {
     HybridTcp sock;
     uint64_t written, room;
@@ -169,31 +200,55 @@ static uint64_t hybrid_flow_socket_room(HybridInFlight *flow, uint64_t put,
     return room;
 }
 
-/* The same, by what the peer has read */
-static uint64_t hybrid_flow_peer_room(HybridSource *h, QEMUFile *f,
-                                      int64_t now_us)
+/* How many pages more, so that what they take the peer is bounded, too */
+static uint64_t HYBRID_SOURCE_THREAD
+hybrid_flow_pages_room(HybridSource *h, int64_t now_us)
+{
+    HybridInFlight *flow = h->flow;
+    size_t page_size = qemu_target_page_size();
+    uint64_t step = hybrid_shared_get(&flow->peer_pages);
+    uint64_t handled;
+
+    if (!step && !stat64_get(&flow->peer_read) &&
+        (hybrid_shared_get(&h->flags) & HYBRID_FLAG_DELTA)) {
+        step = HYBRID_READER_STEP_PAGES;        /* of its first message */
+    }
+    hybrid_flow_mark(h);
+    handled = page_size * hybrid_marks_read(&flow->marks, flow->peer.read);
+    hybrid_peer_sample(&flow->pages, now_us, page_size * h->pages_main,
+                       handled);
+    if (!step) {
+        return UINT64_MAX;      /* it may say no more before more bytes come */
+    }
+    return hybrid_peer_budget(&flow->pages, step * page_size) / page_size;
+}
+
+/* The same, by what the peer has read.  *@pages: how many of them. */
+static uint64_t HYBRID_SOURCE_THREAD
+hybrid_flow_peer_room(HybridSource *h, QEMUFile *f, int64_t now_us,
+                      uint64_t *pages)
 {
     HybridInFlight *flow = h->flow;
     uint64_t read, room;
 
-    if (!(h->flags & HYBRID_FLAG_PLACED)) {
+    *pages = UINT64_MAX;
+    if (!(hybrid_shared_get(&h->flags) & HYBRID_FLAG_PLACED)) {
         return UINT64_MAX;
     }
     /* Before it is looked at: PLACED that comes now ends the sleep */
-    qatomic_set(&flow->awaits_peer, true);
+    hybrid_shared_set(&flow->awaits_peer, true);
     smp_mb();                   /* pairs with hybrid_flow_peer_read() */
     read = MAX(stat64_get(&flow->peer_read), flow->base);
     hybrid_peer_sample(&flow->peer, now_us, qemu_file_stream_bytes(f), read);
-    room = hybrid_peer_budget(&flow->peer, qatomic_read(&flow->peer_step));
-    if (room) {
-        qatomic_set(&flow->awaits_peer, false);
+    room = hybrid_peer_budget(&flow->peer, hybrid_shared_get(&flow->peer_step));
+    *pages = hybrid_flow_pages_room(h, now_us);
+    if (room && *pages) {
+        hybrid_shared_set(&flow->awaits_peer, false);
     } else {
         flow->wait_until_us = now_us + HYBRID_FLOW_PEER_US;
     }
-    if (!flow->control) {
-        hybrid_flow_trace_peer(flow, now_us);
-    }
-    return room;
+    hybrid_flow_trace_peer(flow, now_us);
+    return *pages ? room : 0;
 }
 
 bool hybrid_flow_full(QEMUFile *f)
@@ -201,25 +256,31 @@ bool hybrid_flow_full(QEMUFile *f)
     HybridSource *h = hybrid_source();
     HybridInFlight *flow = h->flow;
     MigrationState *s = migrate_get_current();
-    uint64_t put, room;
+    uint64_t put, room, pages = UINT64_MAX;
     int64_t now_us;
 
     if (!h->active || h->observe ||
         s->state != MIGRATION_STATUS_POSTCOPY_ACTIVE) {
         return false;
     }
+    hybrid_source_in_thread();
     hybrid_flow_know(h, f);
     put = qemu_file_transferred(f);
-    if (put < flow->stop_at) {
+    if (flow->stop_at > put && flow->stop_at_pages > h->pages_main) {
+        if (h->pages_main - flow->marked_pages >= HYBRID_MARKS_APART) {
+            hybrid_flow_mark(h);
+        }
         return false;
     }
     now_us = hybrid_now_us();
     flow->wait_until_us = 0;
-    qatomic_set(&flow->awaits_peer, false);
+    hybrid_shared_set(&flow->awaits_peer, false);
     room = hybrid_flow_socket_room(flow, put, now_us);
     if (room) {
-        room = MIN(room, hybrid_flow_peer_room(h, f, now_us));
+        room = MIN(room, hybrid_flow_peer_room(h, f, now_us, &pages));
     }
+    flow->stop_at_pages = pages == UINT64_MAX ? pages
+                                              : h->pages_main + pages;
     flow->stop_at = room == UINT64_MAX ? put + HYBRID_FLOW_LOOK : put + room;
     return !room;
 }
@@ -229,17 +290,22 @@ void hybrid_flow_peer_read(HybridSource *h, HybridMessage *m)
     HybridInFlight *flow = h->flow;
     uint64_t read = hybrid_msg_get_be64(m);
 
-    qatomic_set(&flow->peer_step, MIN(hybrid_msg_get_be32(m),
-                                     HYBRID_READER_STEP_MAX));
+    hybrid_shared_set(&flow->peer_step, MIN(hybrid_msg_get_be32(m),
+                                            HYBRID_READER_STEP_MAX));
+    /* Of a message without it there is no bound by pages */
+    hybrid_shared_set(&flow->peer_pages, !hybrid_msg_left(m) ? 0 :
+                      MIN(hybrid_msg_get_be32(m), HYBRID_READER_STEP_MAX /
+                                                  qemu_target_page_size()));
     stat64_set(&flow->peer_read, read);
     smp_mb();                   /* said; then look who is about to wait */
-    if (qatomic_read(&flow->awaits_peer)) {
+    if (hybrid_shared_get(&flow->awaits_peer)) {
         hybrid_kick_surely(h->kick);
     }
 }
 
 /* Until the connection breaks, a page is requested, or time is up */
-static void hybrid_flow_sleep(HybridSource *h, QEMUFile *f, int64_t us)
+static void HYBRID_SOURCE_THREAD
+hybrid_flow_sleep(HybridSource *h, QEMUFile *f, int64_t us)
 {
     /* In the middle of a huge page: the peer waits for what is in the buffer */
     qemu_fflush(f);
@@ -257,6 +323,7 @@ void hybrid_flow_wait(QEMUFile *f)
     if (!h->active) {
         return;
     }
+    hybrid_source_in_thread();
     while (!qemu_file_get_error(f) && !ram_postcopy_requests_pending()) {
         int64_t left_us = flow->wait_until_us - hybrid_now_us();
 
@@ -276,7 +343,7 @@ void hybrid_flow_drain(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
     QEMUFile *f = s->to_dst_file;
-    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
+    double bandwidth = hybrid_rounds_bandwidth(h->rounds);
     int64_t moved_us = hybrid_now_us();
     uint64_t least, drained;
     HybridTcp sock;
@@ -302,7 +369,7 @@ void hybrid_flow_drain(MigrationState *s)
     trace_hybrid_flow("drained", bandwidth, sock.rtt_us, drained, sock.queued);
     if (!qemu_file_get_error(f) && h->peer_rtt_us >= 0 &&
         (h->peer_rtt_us <= HYBRID_FLOW_SHORT_US || !sock.delivered)) {
-        hybrid_src_probe_rtt(s, HYBRID_PROBE_DRAINED, HYBRID_FLOW_ARRIVE_US);
+        hybrid_src_probe_rtt(s, HYBRID_FLOW_ARRIVE_US);
         trace_hybrid_flow("arrived", bandwidth, h->peer_rtt_us, 0, 0);
     }
 }

@@ -1,5 +1,6 @@
 /*
- * Hybrid live migration, source: the bulk that is in flight on the main channel.
+ * Hybrid live migration, source: the bulk that is in flight on the main
+ * channel.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,7 +9,7 @@
 #define QEMU_MIGRATION_HYBRID_SOURCE_FLOW_H
 
 #include "migration/hybrid/source/state.h"
-#include "migration/hybrid/protocol/msg.h"
+#include "migration/hybrid/protocol/encoding.h"
 
 HybridInFlight *hybrid_flow_new(void);
 void hybrid_flow_free(HybridInFlight *flow);
@@ -17,7 +18,7 @@ void hybrid_flow_free(HybridInFlight *flow);
 uint64_t hybrid_flow_queued(void);
 
 /* Another connection, of a recovery; migration thread */
-void hybrid_flow_recovers(HybridInFlight *flow);
+void HYBRID_SOURCE_THREAD hybrid_flow_recovers(HybridInFlight *flow);
 
 /* PLACED has come.  Return path thread. */
 void hybrid_flow_peer_read(HybridSource *h, HybridMessage *m);
@@ -27,6 +28,6 @@ void hybrid_flow_peer_read(HybridSource *h, HybridMessage *m);
  * the package does not queue behind it.  Bounded: it ends when nothing moves
  * for half a second.  Migration thread, no locks held.
  */
-void hybrid_flow_drain(MigrationState *s);
+void HYBRID_SOURCE_THREAD hybrid_flow_drain(MigrationState *s);
 
 #endif

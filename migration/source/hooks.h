@@ -20,10 +20,11 @@ typedef struct MigrationState MigrationState;
 typedef enum {
     HYBRID_TICK_NONE,       /* not hybrid (or over): upstream's logic */
     HYBRID_TICK_ITERATE,    /* go on sending */
+    HYBRID_TICK_BUSY,       /* nothing now, come again */
     HYBRID_TICK_SWITCH,     /* stop the guest: the rounds are over */
 } HybridTick;
 
-/* ---- the migration: source/start.c, negotiate.c, rounds.c, handoff.c ---- */
+/* ---- the migration: source/start.c, negotiate.c, rounds.c, state.c ---- */
 
 /* Decide, once per migration, whether it is hybrid.  BQL held. */
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr);
@@ -56,6 +57,14 @@ bool hybrid_src_may_complete(MigrationState *s);
 /* A dirty bitmap sync ended a pass (upstream's logic): for observe-only */
 void hybrid_src_observe(MigrationState *s);
 
+/* The switch sends all that is left of RAM: nothing is missing after it */
+bool hybrid_src_completing(void);
+
+/* The peer speaks the handoff protocol */
+bool hybrid_src_agreed(void);
+
+/* ---- the stop: source/switch.c, devices.c ---- */
+
 /* The guest has been stopped for the switch; arms the handoff time-out */
 void hybrid_src_stopped(MigrationState *s);
 
@@ -67,14 +76,10 @@ void hybrid_src_stopped(MigrationState *s);
  */
 int hybrid_src_complete_iterable(MigrationState *s);
 
-/* The switch sends all that is left of RAM: nothing is missing after it */
-bool hybrid_src_completing(void);
-
-/* The peer speaks the handoff protocol */
-bool hybrid_src_agreed(void);
-
 /* A device that is being saved reads that when it is loaded.  BQL held. */
 void hybrid_src_load_reads(AddressSpace *as, hwaddr addr);
+
+/* ---- the guest is given away: source/grant.c ---- */
 
 /*
  * Phase 3: send the package, wait until the destination has loaded it, hand
@@ -112,6 +117,8 @@ void hybrid_src_paused(void);
 /* Recovery: say GRANT again, it may be what got lost */
 void hybrid_src_recover(MigrationState *s);
 
+/* ---- cancel, quit, pause: source/cancel.c ---- */
+
 /*
  * migrate_cancel, which takes part in the handoff's lock.  Returns false if
  * it comes too late, else it is done, by migration_cancel() or during the
@@ -134,10 +141,12 @@ void hybrid_src_quit(MigrationState *s);
  */
 bool hybrid_src_may_pause(MigrationState *s);
 
+/* ---- a peer that is silent: source/alive.c; the end: source/end.c ---- */
+
 /*
- * source/alive.c: until hybrid_src_idle_end() the migration thread, which
- * calls these, waits for something, and the stream is between two messages:
- * signs of life may be sent.  May be nested.
+ * Until hybrid_src_idle_end() the migration thread, which calls these, waits
+ * for something, and the stream is between two messages: signs of life may be
+ * sent.  May be nested.
  */
 void hybrid_src_idle_begin(MigrationState *s);
 void hybrid_src_idle_end(MigrationState *s);
@@ -158,6 +167,8 @@ void hybrid_src_explain(Error **err);
  */
 bool hybrid_src_hear_out(MigrationState *s);
 
+/* ---- what the destination says: source/messages.c, gate.c, kick.c ---- */
+
 /* Return path: true if the message was a private one and was consumed */
 bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
                            uint16_t len, Error **errp);
@@ -176,7 +187,7 @@ void hybrid_src_kick(void);
 /* In the handoff's wait: what is pushed does not come in GRANT's way */
 bool hybrid_src_requests_only(void);
 
-/* ---- bulk in flight in postcopy,: source/flow.c ---- */
+/* ---- bulk in flight in postcopy: source/flow.c ---- */
 
 /*
  * So much bulk is in flight on the main channel @f that more would only
@@ -227,6 +238,19 @@ uint64_t hybrid_src_page_bitmap_kept(RAMBlock *rb);
  */
 void hybrid_pages_sent(RAMBlock *rb, unsigned long page, int pages,
                        bool requested);
+
+/* ---- differences: source/delta.c ---- */
+
+/*
+ * The difference of @page, whose dirty bit the caller has cleared, to what the
+ * destination keeps of it: the *@len bytes that follow the page's header with
+ * RAM_SAVE_FLAG_XBZRLE in @f, as that is in postcopy, or, if it is sent
+ * @in_stop, with RAM_SAVE_FLAG_PAGE besides, as XBZRLE's own is another thing
+ * there.  They hold until the next call for @f.  NULL: send the page as a
+ * whole.  Two threads with a preempt channel.
+ */
+const uint8_t *hybrid_src_delta(QEMUFile *f, RAMBlock *rb, unsigned long page,
+                                size_t *len, bool *in_stop);
 
 /* ---- discards: source/discard.c ---- */
 

@@ -5,12 +5,15 @@
  */
 
 #include "migration/hybrid/source/state.h"
+#include "qapi/clone-visitor.h"
+#include "qapi/qapi-visit-migration.h"
 #include "exec/cpu-common.h"
 #include "hw/boards.h"
 #include "migration/migration.h"
 #include "migration/migration-stats.h"
 #include "migration/options.h"
 #include "migration/hybrid/source/alive.h"
+#include "migration/hybrid/source/delta.h"
 #include "migration/hybrid/source/info.h"
 #include "migration/hybrid/source/push.h"
 
@@ -72,7 +75,7 @@ hybrid_fill_rounds(HybridSource *h, MigrationHybridInfo *i)
     MigrationHybridRoundList **tail = &i->rounds;
 
     i->has_round = i->has_rounds = true;
-    i->round = h->round;
+    i->round = hybrid_shared_get(&h->round);
     for (guint n = 0; n < h->records->len; n++) {
         HybridRoundRecord *r = &g_array_index(h->records, HybridRoundRecord, n);
 
@@ -136,7 +139,8 @@ hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
         return;
     }
     q = i->stop = g_new0(MigrationHybridStop, 1);
-    hybrid_fill_part(h->times.synced_us, &last_us, &q->has_sync_us, &q->sync_us);
+    hybrid_fill_part(h->times.synced_us, &last_us, &q->has_sync_us,
+                     &q->sync_us);
     hybrid_fill_part(h->times.discarded_us, &last_us, &q->has_discard_us,
                      &q->discard_us);
     hybrid_fill_part(h->times.saved_us, &last_us, &q->has_save_us, &q->save_us);
@@ -146,8 +150,8 @@ hybrid_fill_stop(HybridSource *h, MigrationHybridInfo *i)
                      &q->load_us);
     hybrid_fill_part(h->times.grant_us, &last_us, &q->has_grant_us,
                      &q->grant_us);
-    q->discards = h->discards_stopped;
-    q->discards_before = h->discards_early;
+    q->discards = stat64_get(&h->discards_stopped);
+    q->discards_before = stat64_get(&h->discards_early);
 }
 
 static void HYBRID_SOURCE_LOCKED
@@ -166,7 +170,7 @@ hybrid_fill_times(HybridSource *h, MigrationHybridInfo *i)
     hybrid_fill_stop(h, i);
     hybrid_fill_time(one_way_us, &i->has_one_way_delay_us,
                      &i->one_way_delay_us);
-    if (qatomic_read(&h->phase) != MIGRATION_HYBRID_PHASE_COMPLETED) {
+    if (hybrid_shared_get(&h->phase) != MIGRATION_HYBRID_PHASE_COMPLETED) {
         return;
     }
     hybrid_fill_time(hybrid_times_resume(&h->times, &h->rtt),
@@ -196,29 +200,27 @@ hybrid_fill_degradation(HybridSource *h, MigrationHybridInfo *i)
         h->throttled_us, total_us);
 }
 
-bool hybrid_src_fill_info(MigrationInfo *info)
+static MigrationHybridInfo *HYBRID_SOURCE_LOCKED
+hybrid_src_info(HybridSource *h)
 {
-    HybridSource *h = hybrid_source();
-    MigrationHybridInfo *i;
+    MigrationHybridInfo *i = g_new0(MigrationHybridInfo, 1);
 
-    HYBRID_SOURCE_LOCK_GUARD(h);
-    if (!h->active && !h->why_not) {
-        return false;
-    }
-
-    i = info->hybrid = g_new0(MigrationHybridInfo, 1);
     i->active = h->active;
     i->reason = g_strdup(h->why_not);
     if (!h->active) {
-        return true;
+        return i;
     }
-    i->agreed = h->agreed;
+    i->agreed = hybrid_shared_get(&h->agreed);
     i->observe_only = h->observe;
     i->has_phase = true;
-    /* The connection failed at once: nobody has come to report it */
-    i->phase = migrate_get_current()->state == MIGRATION_STATUS_FAILED ?
-               MIGRATION_HYBRID_PHASE_FAILED : qatomic_read(&h->phase);
-    if (h->agreed) {
+    /*
+     * The connection failed at once: nobody has come to report it, and there
+     * is no record
+     */
+    i->phase = qatomic_read(&migrate_get_current()->state) ==
+               MIGRATION_STATUS_FAILED ?
+               MIGRATION_HYBRID_PHASE_FAILED : hybrid_shared_get(&h->phase);
+    if (i->agreed) {
         i->has_peer_timeout = true;
         i->peer_timeout = hybrid_alive_src_ms();
     }
@@ -230,7 +232,37 @@ bool hybrid_src_fill_info(MigrationInfo *info)
     hybrid_fill_rounds(h, i);
     hybrid_fill_pages(h, i);
     i->push = hybrid_push_info();
+    i->deltas = hybrid_deltas_info(h->deltas);
     hybrid_fill_times(h, i);
     hybrid_fill_degradation(h, i);
+    return i;
+}
+
+void hybrid_src_make_record(HybridSource *h)
+{
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    h->record = hybrid_src_info(h);
+}
+
+bool hybrid_src_fill_info(MigrationInfo *info)
+{
+    HybridSource *h = hybrid_source();
+
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    if (h->refused || (!h->active && !h->why_not)) {
+        return false;
+    }
+    info->hybrid = h->record ? QAPI_CLONE(MigrationHybridInfo, h->record)
+                             : hybrid_src_info(h);
     return true;
+}
+
+void hybrid_src_fill_refusal(MigrationInfo *info)
+{
+    HybridSource *h = hybrid_source();
+
+    if (h->refused) {
+        HYBRID_SOURCE_LOCK_GUARD(h);
+        info->hybrid = hybrid_src_info(h);
+    }
 }

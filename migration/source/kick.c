@@ -14,7 +14,7 @@
 struct HybridKick {
     EventNotifier notifier;
     bool ready;                 /* else the host had no descriptor left */
-    bool sleeping;              /* atomic */
+    HybridShared sleeping;
 };
 
 HybridKick *hybrid_kick_new(void)
@@ -43,21 +43,21 @@ bool hybrid_kick_sleep(HybridKick *k, int fd, int64_t us)
         return true;
     }
     fds[0].fd = event_notifier_get_fd(&k->notifier);
-    qatomic_set(&k->sleeping, true);
+    hybrid_shared_set(&k->sleeping, true);
     smp_mb();                   /* pairs with hybrid_kick() */
     if (!ram_postcopy_requests_pending() &&
         qemu_poll_ns(fds, ARRAY_SIZE(fds), us * 1000) > 0) {
         ok = !fds[1].revents;
         event_notifier_test_and_clear(&k->notifier);
     }
-    qatomic_set(&k->sleeping, false);
+    hybrid_shared_set(&k->sleeping, false);
     return ok;
 }
 
 void hybrid_kick(HybridKick *k)
 {
     smp_mb();                   /* the request is queued; then look */
-    if (qatomic_read(&k->sleeping)) {
+    if (hybrid_shared_get(&k->sleeping)) {
         event_notifier_set(&k->notifier);
     }
 }
@@ -77,7 +77,7 @@ void hybrid_src_kick(void)
         return;
     }
     hybrid_kick(h->kick);
-    if (h->requests_only) {
+    if (hybrid_shared_get(&h->requests_only)) {
         HYBRID_SOURCE_LOCK_GUARD(h);
         qemu_cond_broadcast(&h->cond);
     }

@@ -17,6 +17,7 @@
 #include "migration/hybrid/source/alive.h"
 #include "migration/hybrid/source/flow.h"
 #include "migration/hybrid/source/gate.h"
+#include "migration/hybrid/source/delta.h"
 #include "migration/hybrid/source/push.h"
 #include "migration/hybrid/source/reason.h"
 
@@ -49,7 +50,7 @@ hybrid_src_running(MigrationState *s, HybridSource *h, HybridMessage *m)
         s->downtime = MAX(1, hybrid_times_downtime(&h->times, &h->rtt, NULL) /
                              1000);
     }
-    return first && !h->completing;
+    return first && !hybrid_src_completing();
 }
 
 static void HYBRID_SOURCE_LOCKED
@@ -67,13 +68,18 @@ hybrid_src_ready(HybridSource *h, HybridMessage *m, Error **errp)
     h->memory_needed = hybrid_msg_get_be64(m);
     h->memory_available = hybrid_msg_get_be64(m);
     if (hybrid_msg_left(m)) {
-        h->flags = hybrid_msg_get_be32(m) & HYBRID_FLAGS;
+        hybrid_shared_set(&h->flags, hybrid_msg_get_be32(m) &
+                                     hybrid_shared_get(&h->offered));
     }
     if (hybrid_msg_left(m) && !hybrid_page_sizes_same(m, errp)) {
         return;                 /* which ends the return path */
     }
     if (hybrid_msg_left(m)) {
         h->peer_alive_ms = hybrid_msg_get_be32(m);
+    }
+    if (hybrid_msg_left(m) &&
+        hybrid_shared_get(&h->flags) & HYBRID_FLAG_DELTA) {
+        hybrid_deltas_allowed(h->deltas, hybrid_msg_get_be32(m));
     }
     hybrid_src_step(h, HANDOFF_EV_PEER_READY);
 }
@@ -124,11 +130,14 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
         case HYBRID_MSG_STATS:
             hybrid_src_stats(h, &m);
             break;
-        case HYBRID_MSG_VCPU:
-            hybrid_push_vcpu(hybrid_msg_get_be32(&m));
-            break;
         case HYBRID_MSG_PLACED:
             hybrid_flow_peer_read(h, &m);
+            break;
+        case HYBRID_MSG_DELTAS:
+            hybrid_deltas_settled(h, &m, errp);
+            break;
+        case HYBRID_MSG_DROPPED:
+            hybrid_shared_set(&h->deltas->dropped, true);
             break;
         case HYBRID_MSG_FAILED:
             {
@@ -147,6 +156,13 @@ bool hybrid_src_rp_message(MigrationState *s, QEMUFile *rp, uint16_t type,
             break;
         }
         qemu_cond_broadcast(&h->cond);
+    }
+    if (kind == HYBRID_MSG_RAW) {
+        /* Without the lock, which nests inside of the bitmap's */
+        hybrid_deltas_refused(h, &m, errp);
+        WITH_HYBRID_SOURCE_LOCK(h) {
+            qemu_cond_broadcast(&h->cond);
+        }
     }
     if (paging) {
         /* Without the lock: it is an event, too */
@@ -170,14 +186,16 @@ void hybrid_src_pong(uint32_t value)
     }
     HYBRID_SOURCE_LOCK_GUARD(h);
     if (value == HYBRID_PONG_ACK) {
-        h->agreed |= hybrid_src_step(h, HANDOFF_EV_PEER_AGREES);
+        if (hybrid_src_step(h, HANDOFF_EV_PEER_AGREES)) {
+            hybrid_shared_set(&h->agreed, true);
+        }
     } else if (value == HYBRID_PING_HELLO) {
         hybrid_src_step(h, HANDOFF_EV_PEER_PLAIN);
     } else if (value == HYBRID_PING_ADVISED) {
         h->advised = true;
     } else if ((value & HYBRID_PING_RTT_MASK) == HYBRID_PING_RTT) {
         h->pong_seen = value;
-    } else if (value == 3 && !h->agreed && h->times.stop_us >= 0) {
+    } else if (value == 3 && !hybrid_src_agreed() && h->times.stop_us >= 0) {
         /*
          * PING 3 ends the package: its echo says that a plain destination
          * has loaded the devices and is about to run the guest.

@@ -15,9 +15,10 @@
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
 #include "migration/hybrid/common/same-files.h"
-#include "migration/hybrid/common/sections.h"
 #include "migration/hybrid/common/tcp.h"
 #include "migration/hybrid/source/alive.h"
+#include "migration/hybrid/source/announce.h"
+#include "migration/hybrid/source/delta.h"
 #include "migration/hybrid/source/probe.h"
 
 /*
@@ -50,40 +51,54 @@ hybrid_src_wait_answer(HybridSource *h, HandoffSrcState state)
     return h->state != state;
 }
 
-static void hybrid_src_send_settings(MigrationState *s)
+static void HYBRID_SOURCE_THREAD hybrid_src_send_settings(MigrationState *s)
 {
     HybridMessage m = hybrid_msg_new(HYBRID_MSG_SETTINGS);
     HybridSource *h = hybrid_source();
+    uint32_t slots = hybrid_deltas_wanted(h->deltas);
+    uint32_t flags = HYBRID_FLAGS & ~(slots ? 0 : HYBRID_FLAG_DELTA);
 
+    hybrid_shared_set(&h->offered, flags);
     h->id = (uint64_t)g_random_int() << 32 | g_random_int();
     hybrid_msg_put_be32(&m, migrate_hybrid_memory_overcommit());
-    hybrid_msg_put_be32(&m, HYBRID_FLAGS | (migrate_postcopy_preempt() ?
-                                            HYBRID_FLAG_PREEMPT : 0));
+    hybrid_msg_put_be32(&m, flags | (migrate_postcopy_preempt() ?
+                                     HYBRID_FLAG_PREEMPT : 0));
     hybrid_msg_put_be64(&m, h->id);
     hybrid_need_put(&m);
     h->peer_timeout_ms = migrate_hybrid_peer_timeout();
     hybrid_msg_put_be32(&m, h->peer_timeout_ms);
     hybrid_files_put(&m);
+    if (slots) {
+        hybrid_msg_put_be32(&m, slots);
+    }
     hybrid_msg_send_to_dst(s->to_dst_file, &m);
 }
 
 /* The peer is known: watch each other, if it can */
-static void hybrid_src_begin_alive(void)
+static void HYBRID_SOURCE_THREAD hybrid_src_begin_alive(void)
 {
     HybridSource *h = hybrid_source();
+    uint32_t peer_ms;
 
-    if (h->agreed && h->flags & HYBRID_FLAG_ALIVE) {
-        hybrid_alive_src_begin(h->peer_timeout_ms, h->peer_alive_ms);
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        peer_ms = h->peer_alive_ms;
+    }
+    if (hybrid_shared_get(&h->flags) & HYBRID_FLAG_ALIVE) {
+        hybrid_alive_src_begin(h->peer_timeout_ms, peer_ms);
     } else if (migrate_hybrid_peer_timeout()) {
         warn_report("migration: hybrid-peer-timeout has no effect: the "
                     "destination gives no signs of life");
     }
 }
 
-/* The hello was sent at @hello_us and has just been answered */
-static void hybrid_src_measure_rtt(MigrationState *s, HybridSource *h,
-                                   int64_t hello_us)
+/*
+ * The hello was sent at @hello_us and has just been answered.  False: a probe
+ * was not.
+ */
+static bool HYBRID_SOURCE_THREAD
+hybrid_src_measure_rtt(MigrationState *s, HybridSource *h, int64_t hello_us)
 {
+    int64_t timeout_us = migrate_hybrid_peer_timeout() * 1000ll;
     HybridTcp tcp;
 
     WITH_HYBRID_SOURCE_LOCK(h) {
@@ -91,7 +106,9 @@ static void hybrid_src_measure_rtt(MigrationState *s, HybridSource *h,
     }
     for (uint32_t n = 1; n <= HYBRID_RTT_PROBES &&
                          hybrid_now_us() - hello_us < HYBRID_RTT_US; n++) {
-        hybrid_src_probe_rtt(s, n, INT64_MAX);
+        if (!hybrid_src_probe_rtt(s, timeout_us ?: INT64_MAX)) {
+            return false;
+        }
     }
     hybrid_tcp_ask(hybrid_tcp_socket(s->to_dst_file), &tcp);
     WITH_HYBRID_SOURCE_LOCK(h) {
@@ -101,6 +118,7 @@ static void hybrid_src_measure_rtt(MigrationState *s, HybridSource *h,
             hybrid_rtt_sample(&h->rtt, tcp.rtt_us);
         }
     }
+    return true;
 }
 
 bool hybrid_src_negotiate(MigrationState *s)
@@ -112,6 +130,7 @@ bool hybrid_src_negotiate(MigrationState *s)
     if (!h->active) {
         return true;
     }
+    hybrid_source_in_thread();
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_PREPARATION, NULL);
     if (h->observe) {
         return true;
@@ -129,13 +148,21 @@ bool hybrid_src_negotiate(MigrationState *s)
             goto lost;
         }
     }
-    hybrid_src_measure_rtt(s, h, hello_us);
-    if (!h->agreed) {
+    if (!hybrid_src_measure_rtt(s, h, hello_us)) {
+        WITH_HYBRID_SOURCE_LOCK(h) {
+            h->silent = true;
+            if (hybrid_src_agreed()) {
+                hybrid_src_step(h, HANDOFF_EV_LINK_LOST);
+            }
+            goto lost;
+        }
+    }
+    if (!hybrid_src_agreed()) {
         hybrid_src_begin_alive();
         return true;
     }
 
-    hybrid_sections_send(s->to_dst_file);
+    hybrid_announce(s->to_dst_file);
     hybrid_src_send_settings(s);
     hybrid_point_message("src-sent", "SETTINGS");
     WITH_HYBRID_SOURCE_LOCK(h) {

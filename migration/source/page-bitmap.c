@@ -41,10 +41,13 @@
 #define HYBRID_RECENT_MAX     512
 
 struct HybridPageBitmap {
-    unsigned threshold;         /* 0: off */
-    HybridSampler sampler;
-    int64_t cleared_us;         /* when the log was */
-    bool read_clears;           /* the log cannot be read without that */
+    /* 0: off */
+    unsigned threshold HYBRID_SOURCE_OWNED;
+    HybridSampler sampler HYBRID_SOURCE_OWNED;
+    /* when the log was */
+    int64_t cleared_us HYBRID_SOURCE_OWNED;
+    /* the log cannot be read without that */
+    bool read_clears HYBRID_SOURCE_OWNED;
 };
 
 HybridPageBitmap *hybrid_src_page_bitmap_new(void)
@@ -87,18 +90,11 @@ void hybrid_src_page_bitmap_begin(unsigned threshold)
     hybrid_sampler_start(&b->sampler, b->cleared_us);
 }
 
-/* CPU time of this thread */
-static int64_t hybrid_thread_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec * 1000000ll + t.tv_nsec / 1000;
-}
-
 typedef struct HybridFound {
     HybridLook look;
     uint64_t whole;             /* look.fresh in whole host pages */
+    bool count_runs;
+    uint64_t runs;              /* of neighbours in look.fresh */
     bool next_heat;
     bool warm;
     bool recent;
@@ -116,6 +112,9 @@ static int page_bitmap_look_block(RAMBlock *rb, void *opaque)
         hybrid_dirty_log_clear(rb);
     }
     found->whole += hybrid_page_bitmap_whole(hb->fresh, pages, ratio);
+    if (found->count_runs) {
+        found->runs += hybrid_page_bitmap_runs(hb->fresh, pages);
+    }
     if (found->next_heat) {
         hybrid_heat_next(&hb->heat);
     }
@@ -144,8 +143,8 @@ static int page_bitmap_read_block(RAMBlock *rb, void *opaque)
 }
 
 /* Read the log, unless that is to clear it; true: it is to be cleared, too */
-static bool page_bitmap_read(HybridPageBitmap *b, int64_t now_us,
-                             int64_t cpu_begin_us)
+static bool HYBRID_SOURCE_THREAD
+page_bitmap_read(HybridPageBitmap *b, int64_t now_us, int64_t cpu_begin_us)
 {
     uint64_t pages = 0;
 
@@ -158,7 +157,8 @@ static bool page_bitmap_read(HybridPageBitmap *b, int64_t now_us,
 }
 
 /* With look.cleared set before, the log is cleared whatever it costs */
-static void page_bitmap_look(HybridPageBitmap *b, HybridFound *found)
+static void HYBRID_SOURCE_THREAD
+page_bitmap_look(HybridPageBitmap *b, HybridFound *found)
 {
     int64_t now_us = hybrid_now_us();
     /* CPU time: to wait for the BQL costs nobody any */
@@ -182,7 +182,8 @@ static void page_bitmap_look(HybridPageBitmap *b, HybridFound *found)
 }
 
 bool hybrid_src_page_bitmap_sample(bool now, bool warm, uint64_t *over_us,
-                                   uint64_t *fresh, uint64_t *whole)
+                                   uint64_t *fresh, uint64_t *whole,
+                                   uint64_t *runs)
 {
     HybridPageBitmap *b = hybrid_source()->page_bitmap;
     int64_t begin_us = hybrid_now_us();
@@ -190,6 +191,7 @@ bool hybrid_src_page_bitmap_sample(bool now, bool warm, uint64_t *over_us,
         .look.cleared = now,
         .look.round_end = now,
         .warm = warm,
+        .count_runs = runs,
     };
 
     if (!b->threshold ||
@@ -201,6 +203,9 @@ bool hybrid_src_page_bitmap_sample(bool now, bool warm, uint64_t *over_us,
     *over_us = begin_us - b->cleared_us;
     *fresh = found.look.fresh;
     *whole = found.whole;
+    if (runs) {
+        *runs = found.runs;
+    }
     if (found.look.cleared) {
         b->cleared_us = begin_us;
     }
@@ -209,6 +214,9 @@ bool hybrid_src_page_bitmap_sample(bool now, bool warm, uint64_t *over_us,
                                     found.look.cleared);
     if (found.whole != found.look.fresh) {
         trace_hybrid_page_bitmap_sample_whole(found.whole);
+    }
+    if (runs) {
+        trace_hybrid_page_bitmap_sample_runs(found.runs);
     }
     return true;
 }
@@ -219,7 +227,8 @@ typedef struct HybridCount {
     uint64_t whole;
 } HybridCount;
 
-static uint64_t page_bitmap_each(RAMBlockIterFunc *func, uint64_t *whole)
+static uint64_t HYBRID_SOURCE_THREAD
+page_bitmap_each(RAMBlockIterFunc *func, uint64_t *whole)
 {
     HybridCount count = { 0 };
 
@@ -372,7 +381,7 @@ static int count_pending(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-static int count_hot(RAMBlock *rb, void *opaque)
+static int HYBRID_SOURCE_THREAD count_hot(RAMBlock *rb, void *opaque)
 {
     unsigned threshold = hybrid_source()->page_bitmap->threshold;
     HybridCount *count = opaque;
@@ -386,7 +395,7 @@ static int count_hot(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-static int defer_hot(RAMBlock *rb, void *opaque)
+static int HYBRID_SOURCE_THREAD defer_hot(RAMBlock *rb, void *opaque)
 {
     hybrid_page_bitmap_defer_hot(&rb->hybrid->heat, rb->bmap,
                                  rb->hybrid->deferred, hybrid_block_pages(rb),

@@ -20,14 +20,16 @@
 
 bool hybrid_src_pick(RAMBlock **block, unsigned long *page)
 {
+    if (!hybrid_source()->active) {
+        return true;            /* upstream's order; also a snapshot's */
+    }
+    hybrid_source_in_thread();
     if (hybrid_src_requests_only()) {
         return hybrid_devices_pick(block, page) ||
                hybrid_push_pick_early(block, page);
     }
     if (!hybrid_push_active()) {
-        if (hybrid_source()->active) {
-            hybrid_src_scan_pick(block, page);
-        }
+        hybrid_src_scan_pick(block, page);
         return true;
     }
     switch (migrate_hybrid_push_policy()) {

@@ -11,8 +11,9 @@
 
 /*
  * A round trip, behind all that was sent, for which it waits at most
- * @patience_us.  @n tells it from others.  Migration thread.
+ * @patience_us.  False: no answer came, and the
+ * connection has not ended either.  Migration thread.
  */
-void hybrid_src_probe_rtt(MigrationState *s, uint32_t n, int64_t patience_us);
+bool hybrid_src_probe_rtt(MigrationState *s, int64_t patience_us);
 
 #endif

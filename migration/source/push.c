@@ -16,7 +16,6 @@
 #include "qemu/rcu.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
-#include "hw/boards.h"
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/hybrid/trace.h"
@@ -35,23 +34,28 @@
 /* And at most so many pages go meanwhile, whatever the link carries; chosen */
 #define HYBRID_PUSH_EARLY_MAX 1024
 
+HYBRID_LOCK_NAME(hybrid_pusher);
+#define HYBRID_PUSHER_GUARDED TSA_GUARDED_BY(hybrid_pusher_locked)
+
 struct HybridPusher {
     QemuMutex lock;
-    HybridPush *policy;         /* from the first fault or pick on */
-    GArray *blocks;             /* of RAMBlock *, in the policy's order */
-    uint32_t vcpu;              /* that waits for what is requested next */
+    /* from the first fault or pick on */
+    HybridPush *policy HYBRID_PUSHER_GUARDED;
+    /* of RAMBlock *, in the policy's order */
+    GArray *blocks HYBRID_PUSHER_GUARDED;
 };
+
+HYBRID_LOCK_OF(HybridPusher, hybrid_pusher)
 
 HybridPusher *hybrid_pusher_new(void)
 {
     HybridPusher *push = g_new0(HybridPusher, 1);
 
     qemu_mutex_init(&push->lock);
-    push->vcpu = HYBRID_NO_VCPU;
     return push;
 }
 
-void hybrid_pusher_free(HybridPusher *push)
+void TSA_NO_TSA hybrid_pusher_free(HybridPusher *push)
 {
     if (push) {
         g_clear_pointer(&push->policy, hybrid_push_free);
@@ -61,7 +65,7 @@ void hybrid_pusher_free(HybridPusher *push)
     }
 }
 
-static int hybrid_push_add(RAMBlock *rb, void *opaque)
+static int TSA_NO_TSA hybrid_push_add(RAMBlock *rb, void *opaque)
 {
     HybridPusher *push = opaque;
 
@@ -72,9 +76,9 @@ static int hybrid_push_add(RAMBlock *rb, void *opaque)
 }
 
 /* Blocks can neither come nor go during a migration */
-static void hybrid_push_begin(HybridSource *h)
+static void TSA_REQUIRES(hybrid_pusher_locked)
+hybrid_push_begin(HybridPusher *push)
 {
-    HybridPusher *push = h->push;
     g_autofree HybridPushBlock *blocks = NULL;
 
     push->blocks = g_array_new(false, false, sizeof(RAMBlock *));
@@ -94,10 +98,7 @@ static void hybrid_push_begin(HybridSource *h)
         }
     }
     push->policy = hybrid_push_new(blocks, push->blocks->len,
-                                   HYBRID_HEAT_CHUNK,
-                                   h->flags & HYBRID_FLAG_VCPU ?
-                                   MACHINE(qdev_get_machine())->smp.max_cpus :
-                                   0);
+                                   HYBRID_HEAT_CHUNK);
 }
 
 bool hybrid_push_active(void)
@@ -115,12 +116,12 @@ bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
     uint64_t found, pages;
     unsigned n;
 
-    QEMU_LOCK_GUARD(&push->lock);
+    HYBRID_LOCK_GUARD(hybrid_pusher, push);
     if (!h->early_pages) {
         return false;
     }
     if (!push->policy) {
-        hybrid_push_begin(h);
+        hybrid_push_begin(push);
     }
     if (!hybrid_push_next_recent(push->policy, h->early_pages, &n, &found,
                                  &pages)) {
@@ -136,9 +137,12 @@ bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page)
 void hybrid_push_early_begin(void)
 {
     HybridSource *h = hybrid_source();
-    double bandwidth = hybrid_rounds_bandwidth(&h->rounds);
-    int64_t us = HYBRID_PUSH_LOAD_US + 2 * MAX(0, hybrid_rtt_one_way(&h->rtt));
+    double bandwidth = hybrid_rounds_bandwidth(h->rounds);
+    int64_t us = HYBRID_PUSH_LOAD_US;
 
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        us += 2 * MAX(0, hybrid_rtt_one_way(&h->rtt));
+    }
     h->early_pages = 0;
     if (migrate_hybrid_push_policy() == MIGRATION_HYBRID_PUSH_POLICY_BUBBLE) {
         h->early_pages = MIN(HYBRID_PUSH_EARLY_MAX, bandwidth * us / 1000000 /
@@ -153,9 +157,9 @@ void hybrid_push_pick(RAMBlock **block, unsigned long *page)
     uint64_t found;
     unsigned n;
 
-    QEMU_LOCK_GUARD(&push->lock);
+    HYBRID_LOCK_GUARD(hybrid_pusher, push);
     if (!push->policy) {
-        hybrid_push_begin(h);
+        hybrid_push_begin(push);
     }
     if (hybrid_push_next(push->policy, &n, &found, hybrid_now_us())) {
         *block = g_array_index(push->blocks, RAMBlock *, n);
@@ -172,26 +176,17 @@ void hybrid_push_fault(RAMBlock *rb, unsigned long page)
         return;
     }
     hybrid_kick(h->kick);
-    QEMU_LOCK_GUARD(&push->lock);
+    HYBRID_LOCK_GUARD(hybrid_pusher, push);
     if (!push->policy) {
-        hybrid_push_begin(h);
+        hybrid_push_begin(push);
     }
-    trace_hybrid_push_fault(push->vcpu, rb->idstr, page);
+    trace_hybrid_push_fault(rb->idstr, page);
     for (guint i = 0; i < push->blocks->len; i++) {
         if (g_array_index(push->blocks, RAMBlock *, i) == rb) {
-            hybrid_push_note_fault(push->policy, push->vcpu, i, page,
-                                   hybrid_now_us());
+            hybrid_push_note_fault(push->policy, i, page, hybrid_now_us());
             break;
         }
     }
-}
-
-void hybrid_push_vcpu(uint32_t index)
-{
-    HybridPusher *push = hybrid_source()->push;
-
-    QEMU_LOCK_GUARD(&push->lock);
-    push->vcpu = index;
 }
 
 bool hybrid_push_idle(void)
@@ -207,7 +202,7 @@ MigrationHybridPush *hybrid_push_info(void)
     MigrationHybridPush *info;
     HybridPushStats s;
 
-    QEMU_LOCK_GUARD(&push->lock);
+    HYBRID_LOCK_GUARD(hybrid_pusher, push);
     if (!push->policy) {
         return NULL;
     }

@@ -12,10 +12,8 @@
 HybridPusher *hybrid_pusher_new(void);
 void hybrid_pusher_free(HybridPusher *push);
 
-/* @index (or HYBRID_NO_VCPU) waits for what is requested next */
-void hybrid_push_vcpu(uint32_t index);
 /* Pages that are pushed before GRANT; then await LOADED */
-void hybrid_push_early_begin(void);
+void HYBRID_SOURCE_THREAD hybrid_push_early_begin(void);
 
 /* The guest runs at the destination, and what it still lacks is pushed */
 bool hybrid_push_active(void);
@@ -31,7 +29,8 @@ void hybrid_push_pick(RAMBlock **block, unsigned long *page);
  * link carries until the destination has loaded the package and said so, as it
  * has nothing else to carry then.  bitmap_mutex held.
  */
-bool hybrid_push_pick_early(RAMBlock **block, unsigned long *page);
+bool HYBRID_SOURCE_THREAD
+hybrid_push_pick_early(RAMBlock **block, unsigned long *page);
 
 /* Pages are left, and none is to be sent until it is requested */
 bool hybrid_push_idle(void);

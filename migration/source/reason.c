@@ -42,7 +42,8 @@ bool hybrid_src_hear_out(MigrationState *s)
     HybridSource *h = hybrid_source();
     int64_t end_us = hybrid_now_us() + HYBRID_REASON_PATIENCE_US;
 
-    if (!hybrid_src_agreed() || !(h->flags & HYBRID_FLAG_FAILED)) {
+    if (!hybrid_src_agreed() ||
+        !(hybrid_shared_get(&h->flags) & HYBRID_FLAG_FAILED)) {
         return false;
     }
     HYBRID_SOURCE_LOCK_GUARD(h);

@@ -19,18 +19,19 @@
 #include "migration/hybrid/trace.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/source/delta.h"
 #include "migration/hybrid/source/discard.h"
 #include "migration/hybrid/source/flow.h"
+#include "migration/hybrid/source/in-stop.h"
 #include "migration/hybrid/source/page-bitmap.h"
 
 /* How often to look whether a device still holds the switch back; chosen */
 #define HYBRID_HELD_MS 100
 
-static void hybrid_src_begin_round(HybridSource *h, int64_t now_us)
+static void HYBRID_SOURCE_THREAD
+hybrid_src_begin_round(HybridSource *h, int64_t now_us)
 {
-    WITH_HYBRID_SOURCE_LOCK(h) {
-        h->round++;
-    }
+    hybrid_shared_set(&h->round, hybrid_shared_get(&h->round) + 1);
     h->round_start_us = now_us;
     h->round_start_bytes = migration_transferred_bytes();
     h->round_start_pages = stat64_get(&h->pages_total);
@@ -38,7 +39,15 @@ static void hybrid_src_begin_round(HybridSource *h, int64_t now_us)
     h->round_start_queued = hybrid_flow_queued();
 }
 
-static void hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
+/* The least round trip, 0: it was never measured */
+static uint64_t hybrid_src_rtt_us(HybridSource *h)
+{
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    return MAX(0, h->rtt.min_us);
+}
+
+static void HYBRID_SOURCE_THREAD
+hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
 {
     HybridRoundsConfig config = {
         .max_rounds = migrate_hybrid_max_rounds(),
@@ -48,29 +57,31 @@ static void hybrid_src_begin_rounds(MigrationState *s, HybridSource *h)
         .max_bytes = migrate_hybrid_max_precopy_bytes(),
         .downtime_limit_us = migrate_downtime_limit() * 1000,
         .page_size = qemu_target_page_size(),
+        .rtt_us = hybrid_src_rtt_us(h),
     };
 
-    hybrid_rounds_init(&h->rounds, &config,
+    hybrid_rounds_init(h->rounds, &config,
                        ram_bytes_total() / qemu_target_page_size());
     trace_hybrid_rounds_config(config.max_rounds, config.min_gain,
                                config.max_resend,
                                config.max_time_us, config.max_bytes,
                                config.downtime_limit_us, config.page_size,
-                               h->rounds.total_pages);
+                               h->rounds->total_pages, config.rtt_us);
     h->rounds_start_us = hybrid_now_us();
     h->rounds_start_bytes = migration_transferred_bytes();
     hybrid_src_page_bitmap_begin(h->observe ? 0 :
                                  migrate_hybrid_hot_threshold());
     hybrid_src_begin_round(h, h->rounds_start_us);
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
-    if (!h->agreed && !h->observe) {
+    if (!hybrid_src_agreed() && !h->observe) {
         /* The echo shows that a plain peer has got past ADVISE */
         qemu_savevm_send_ping(s->to_dst_file, HYBRID_PING_ADVISED);
     }
 }
 
 /* vCPU time taken away by auto-converge since the last call */
-static void hybrid_src_note_throttle(HybridSource *h, int64_t now_us)
+static void HYBRID_SOURCE_THREAD
+hybrid_src_note_throttle(HybridSource *h, int64_t now_us)
 {
     if (h->throttle_mark_us && cpu_throttle_active()) {
         HYBRID_SOURCE_LOCK_GUARD(h);
@@ -92,14 +103,19 @@ typedef struct HybridRoundEnd {
     bool sampled;               /* the page bitmap is at work */
 } HybridRoundEnd;
 
-static bool hybrid_src_sample(HybridSource *h, bool now)
+static bool HYBRID_SOURCE_THREAD hybrid_src_sample(HybridSource *h, bool now)
 {
-    uint64_t over_us, pages, whole;
-    bool sampled = hybrid_src_page_bitmap_sample(now, h->round == 1, &over_us,
-                                                 &pages, &whole);
+    uint64_t over_us, pages, whole, runs;
+    bool first = hybrid_shared_get(&h->round) == 1;
+    bool far = hybrid_wait_matters(&h->rounds->wait);
+    bool sampled = hybrid_src_page_bitmap_sample(now, first, &over_us, &pages,
+                                                 &whole, far ? &runs : NULL);
 
     if (sampled) {
-        hybrid_rounds_sample(&h->rounds, over_us, pages, whole);
+        hybrid_rounds_sample(h->rounds, over_us, pages, whole);
+    }
+    if (sampled && far) {
+        hybrid_rounds_sample_runs(h->rounds, over_us, pages, runs);
     }
     return sampled;
 }
@@ -119,12 +135,12 @@ static void hybrid_src_look_at_limit(HybridRounds *rounds)
  * The round is over and RAM has been synced: fill the record, let the policy
  * decide, and report.
  */
-static HybridAction hybrid_src_end_round(HybridSource *h,
-                                         HybridReason cut_reason,
-                                         const HybridRoundEnd *end)
+static HybridAction HYBRID_SOURCE_THREAD
+hybrid_src_end_round(HybridSource *h, HybridReason cut_reason,
+                     const HybridRoundEnd *end)
 {
     HybridRoundRecord r = {
-        .round = h->round,
+        .round = hybrid_shared_get(&h->round),
         .pages = stat64_get(&h->pages_total) - h->round_start_pages,
         .zero_pages = stat64_get(&mig_stats.zero_pages) - h->round_start_zero,
         .bytes = migration_transferred_bytes() - h->round_start_bytes,
@@ -138,11 +154,16 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
         .cut = cut_reason != HYBRID_REASON_NONE,
         .cut_reason = cut_reason,
     };
+    int64_t grown = end->queued - h->round_start_queued;
 
     r.hot_pages = hybrid_src_page_bitmap_hot(&r.whole.hot);
+    if (hybrid_wait_matters(&h->rounds->wait)) {
+        r.grown = grown;
+        r.handoff_pages = hybrid_deltas_expect(h, MAX(r.whole.remaining,
+                                                      r.remaining_pages));
+    }
     if (!r.bandwidth) {
-        r.bandwidth = hybrid_rounds_link(&r, (int64_t)(end->queued -
-                                                       h->round_start_queued));
+        r.bandwidth = hybrid_rounds_link(&r, grown);
     }
     /*
      * Without samples a page that was dirtied before it was sent cannot be
@@ -151,8 +172,8 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
     r.dirtied_pages = end->sampled ? end->pending_pages :
                       r.remaining_pages - MIN(r.remaining_pages,
                                               end->unsent_pages);
-    hybrid_src_look_at_limit(&h->rounds);
-    hybrid_rounds_end(&h->rounds, &r);
+    hybrid_src_look_at_limit(h->rounds);
+    hybrid_rounds_end(h->rounds, &r);
     trace_hybrid_round(r.round, r.pages, r.bytes, r.remaining_pages,
                        r.dirtied_pages, r.time_us, r.bandwidth,
                        hybrid_action_str(r.action),
@@ -160,6 +181,10 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
     trace_hybrid_round_more(r.round, r.zero_pages, r.unsent_pages,
                             r.deferred_pages, r.hot_pages, r.all, r.cut,
                             hybrid_reason_str(r.cut_reason));
+    if (r.handoff_pages) {
+        trace_hybrid_round_handoff(r.round, r.handoff_pages, r.grown, r.wait_us,
+                                   r.eased_us, r.answers.ease);
+    }
     if (r.whole.remaining != r.remaining_pages ||
         r.whole.dirtied != r.dirtied_pages || r.whole.hot != r.hot_pages) {
         trace_hybrid_round_whole(r.round, r.whole.remaining, r.whole.dirtied,
@@ -184,7 +209,7 @@ static HybridAction hybrid_src_end_round(HybridSource *h,
 }
 
 /* The last piece of work has found nothing to be sent; notes what was */
-static bool hybrid_src_note_sent(HybridSource *h)
+static bool HYBRID_SOURCE_THREAD hybrid_src_note_sent(HybridSource *h)
 {
     uint64_t sent = stat64_get(&h->pages_total);
     bool nothing = sent == h->tick_pages;
@@ -197,7 +222,7 @@ static bool hybrid_src_note_sent(HybridSource *h)
  * Has the round sent all that it is to send?  The deferred pages are counted
  * only if the last piece of work has sent @nothing.
  */
-static bool hybrid_src_scan_ended(bool nothing)
+static bool HYBRID_SOURCE_THREAD hybrid_src_scan_ended(bool nothing)
 {
     uint64_t remaining = ram_bytes_remaining() / qemu_target_page_size();
 
@@ -210,8 +235,9 @@ static bool hybrid_src_scan_ended(bool nothing)
  * state that only precopy can carry): is it too early to look at memory again?
  * What the guest dirties meanwhile belongs to the round that then ends.
  */
-static bool hybrid_src_held_back(MigrationState *s, HybridSource *h,
-                                 bool can_switchover, int64_t now_us)
+static bool HYBRID_SOURCE_THREAD
+hybrid_src_held_back(MigrationState *s, HybridSource *h, bool can_switchover,
+                     int64_t now_us)
 {
     uint64_t must_precopy, can_postcopy;
 
@@ -224,17 +250,17 @@ static bool hybrid_src_held_back(MigrationState *s, HybridSource *h,
 }
 
 /* Which bound cuts the round, if any, or the operator */
-static HybridReason hybrid_src_cut(MigrationState *s, HybridSource *h,
-                                   int64_t now_us)
+static HybridReason HYBRID_SOURCE_THREAD
+hybrid_src_cut(MigrationState *s, HybridSource *h, int64_t now_us)
 {
-    if (!h->agreed && !runstate_is_live(runstate_get())) {
+    if (!hybrid_src_agreed() && !runstate_is_live(runstate_get())) {
         /*
          * An unpatched destination runs after postcopy what stood still
          * here; and nothing is dirtied, so the round ends as precopy.
          */
         return HYBRID_REASON_NONE;
     }
-    return hybrid_rounds_tick(&h->rounds, now_us - h->rounds_start_us,
+    return hybrid_rounds_tick(h->rounds, now_us - h->rounds_start_us,
                               migration_transferred_bytes() -
                               h->rounds_start_bytes,
                               qatomic_read(&s->start_postcopy));
@@ -244,9 +270,9 @@ static HybridReason hybrid_src_cut(MigrationState *s, HybridSource *h,
  * What the end of a round needs: what only the time before the sync can tell,
  * the sync, the decision.  @must_precopy: bytes that only precopy can carry.
  */
-static HybridAction hybrid_src_close_round(HybridSource *h, int64_t now_us,
-                                           HybridReason cut,
-                                           uint64_t *must_precopy)
+static HybridAction HYBRID_SOURCE_THREAD
+hybrid_src_close_round(HybridSource *h, int64_t now_us, HybridReason cut,
+                       uint64_t *must_precopy)
 {
     uint64_t can_postcopy;
     HybridAction action;
@@ -267,20 +293,62 @@ static HybridAction hybrid_src_close_round(HybridSource *h, int64_t now_us,
 }
 
 /* The rounds are over, as @action says, and nothing holds the switch back */
-static void hybrid_src_prepare_switch(HybridSource *h, HybridAction action)
+static void HYBRID_SOURCE_THREAD
+hybrid_src_prepare_switch(HybridSource *h, HybridAction action)
 {
+    bool completing = action == HYBRID_ACTION_COMPLETE;
     uint64_t must_precopy, can_postcopy;
 
-    h->completing = action == HYBRID_ACTION_COMPLETE;
-    if (!h->completing && hybrid_src_page_bitmap_recent()) {
+    hybrid_shared_set(&h->completing, completing);
+    if (!completing && hybrid_src_page_bitmap_recent()) {
         qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
         hybrid_src_page_bitmap_choose_recent();
     }
 }
 
+/*
+ * State that only precopy can carry (devices) is not the policy's matter: as
+ * upstream, it has to fit the downtime before the switch.  Until it does, the
+ * rounds go on.
+ */
+static bool hybrid_src_hold_back(MigrationState *s, bool can_switchover,
+                                 uint64_t must_precopy)
+{
+    return !can_switchover || must_precopy > s->threshold_size;
+}
+
+static HybridTick HYBRID_SOURCE_THREAD hybrid_src_next_round(HybridSource *h)
+{
+    h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
+    hybrid_src_begin_round(h, hybrid_now_us());
+    hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
+    return HYBRID_TICK_ITERATE;
+}
+
+/*
+ * The pass of bases is over.  It may have taken seconds, in which devices have
+ * sent nothing: is what only precopy can carry still little?
+ */
+static HybridTick HYBRID_SOURCE_THREAD
+hybrid_src_after_bases(MigrationState *s, HybridSource *h, bool can_switchover)
+{
+    uint64_t must_precopy, can_postcopy;
+
+    qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
+    h->held = hybrid_src_hold_back(s, can_switchover, must_precopy);
+    if (h->held) {
+        return hybrid_src_next_round(h);
+    }
+    hybrid_src_prepare_switch(h, hybrid_in_stop_foreseen(s) ?
+                                 HYBRID_ACTION_COMPLETE :
+                                 HYBRID_ACTION_HANDOFF);
+    return HYBRID_TICK_SWITCH;
+}
+
 /* Between two pieces of work in a round: nothing is sent meanwhile */
-static HybridTick hybrid_src_tick_round(MigrationState *s, HybridSource *h,
-                                        bool can_switchover, int64_t now_us)
+static HybridTick HYBRID_SOURCE_THREAD
+hybrid_src_tick_round(MigrationState *s, HybridSource *h, bool can_switchover,
+                      int64_t now_us)
 {
     HybridReason cut;
     HybridAction action;
@@ -289,6 +357,7 @@ static HybridTick hybrid_src_tick_round(MigrationState *s, HybridSource *h,
 
     /* Has the round ended? */
     hybrid_src_sample(h, false);
+    hybrid_deltas_look(h);
     cut = hybrid_src_cut(s, h, now_us);
     scan_ended = hybrid_src_scan_ended(hybrid_src_note_sent(h));
     if (hybrid_src_held_back(s, h, can_switchover, now_us)) {
@@ -307,24 +376,21 @@ static HybridTick hybrid_src_tick_round(MigrationState *s, HybridSource *h,
     /* Close it, decide */
     action = hybrid_src_close_round(h, now_us, cut, &must_precopy);
 
-    /*
-     * State that only precopy can carry (devices) is not the policy's
-     * matter: as upstream, it has to fit the downtime before the switch.
-     */
     h->held = action != HYBRID_ACTION_CONTINUE &&
-              (!can_switchover || must_precopy > s->threshold_size);
+              hybrid_src_hold_back(s, can_switchover, must_precopy);
     if (action == HYBRID_ACTION_CONTINUE || h->held) {
-        h->look_us = hybrid_now_us() + HYBRID_HELD_MS * 1000;
-        hybrid_src_begin_round(h, hybrid_now_us());
-        hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
-        return HYBRID_TICK_ITERATE;
+        return hybrid_src_next_round(h);
+    }
+    /* First the bases, then the looks, which the stop must follow at once */
+    if (action == HYBRID_ACTION_HANDOFF && hybrid_deltas_begin(h)) {
+        return HYBRID_TICK_BUSY;
     }
     hybrid_src_prepare_switch(h, action);
     return HYBRID_TICK_SWITCH;
 }
 
-static HybridTick hybrid_src_tick_decide(MigrationState *s, HybridSource *h,
-                                         bool can_switchover)
+static HybridTick HYBRID_SOURCE_THREAD
+hybrid_src_tick_decide(MigrationState *s, HybridSource *h, bool can_switchover)
 {
     int64_t now_us;
     bool rp_ended;
@@ -335,7 +401,7 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s, HybridSource *h,
         }
         return HYBRID_TICK_NONE;
     }
-    if (!h->round) {
+    if (!hybrid_shared_get(&h->round)) {
         hybrid_src_begin_rounds(s, h);
     }
     now_us = hybrid_now_us();
@@ -352,6 +418,12 @@ static HybridTick hybrid_src_tick_decide(MigrationState *s, HybridSource *h,
         migration_shutdown_channels(s);
         return HYBRID_TICK_ITERATE;
     }
+    if (hybrid_deltas_in_pass(h->deltas)) {
+        if (hybrid_src_cut(s, h, now_us) != HYBRID_REASON_NONE) {
+            hybrid_deltas_stop(h->deltas);
+        }
+        return HYBRID_TICK_BUSY;
+    }
     return hybrid_src_tick_round(s, h, can_switchover, now_us);
 }
 
@@ -360,11 +432,21 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
     HybridSource *h = hybrid_source();
     HybridTick tick;
 
+    hybrid_source_in_thread();
     hybrid_src_idle_begin(s);
     tick = hybrid_src_tick_decide(s, h, can_switchover);
     hybrid_src_idle_end(s);
+    if (tick == HYBRID_TICK_BUSY && !hybrid_deltas_send(s)) {
+        hybrid_in_stop_prepare(s);
+        hybrid_src_idle_begin(s);
+        tick = hybrid_src_after_bases(s, h, can_switchover);
+        hybrid_src_idle_end(s);
+    } else if (s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE &&
+               hybrid_deltas_unsettled(s)) {
+        tick = HYBRID_TICK_BUSY;
+    }
     if (tick == HYBRID_TICK_SWITCH) {
-        if (!h->completing) {
+        if (!hybrid_shared_get(&h->completing)) {
             hybrid_discard_before_stop(s);
         }
         hybrid_flow_drain(s);
@@ -384,58 +466,29 @@ bool hybrid_src_needs_handoff(void)
 {
     HybridSource *h = hybrid_source();
 
-    return h->agreed || !h->completing;
+    return hybrid_shared_get(&h->agreed) || !hybrid_shared_get(&h->completing);
 }
 
 bool hybrid_src_may_complete(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
 
-    return h->completing &&
-           s->state == (h->agreed ? MIGRATION_STATUS_DEVICE :
-                                    MIGRATION_STATUS_ACTIVE);
+    return hybrid_shared_get(&h->completing) &&
+           s->state == (hybrid_shared_get(&h->agreed) ?
+                        MIGRATION_STATUS_DEVICE : MIGRATION_STATUS_ACTIVE);
 }
 
 void hybrid_src_observe(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
 
-    if (!h->active || !h->observe || !h->round ||
+    if (!h->active || !h->observe || !hybrid_shared_get(&h->round) ||
         s->state != MIGRATION_STATUS_ACTIVE) {
         return;
     }
+    hybrid_source_in_thread();
     hybrid_src_end_round(h, HYBRID_REASON_NONE,
                          &(HybridRoundEnd) { .end_us = hybrid_now_us() });
     hybrid_src_begin_round(h, hybrid_now_us());
     hybrid_set_phase(h, MIGRATION_HYBRID_PHASE_ROUNDS, NULL);
-}
-
-/* ---- migrate-pause ---- */
-
-/* The only hook that the monitor calls without the BQL */
-bool hybrid_src_may_pause(MigrationState *s)
-{
-    HybridSource *h;
-    bool active;
-
-    WITH_RCU_READ_LOCK_GUARD() {
-        h = hybrid_source();
-        active = h->active && !h->observe;
-    }
-    if (!active) {
-        return false;
-    }
-    switch (s->state) {
-    case MIGRATION_STATUS_SETUP:
-    case MIGRATION_STATUS_WAIT_UNPLUG:
-    case MIGRATION_STATUS_ACTIVE:
-    case MIGRATION_STATUS_PRE_SWITCHOVER:
-    case MIGRATION_STATUS_DEVICE:
-        break;
-    default:
-        return false;
-    }
-    /* Without a connection there is migrate_cancel only */
-    QEMU_LOCK_GUARD(&s->qemu_file_lock);
-    return s->to_dst_file;
 }

@@ -17,11 +17,14 @@
 #include "migration/hybrid/source/scan.h"
 
 struct HybridScanner {
-    GArray *parts;              /* of HybridPart, the blocks */
-    size_t chunks;              /* of all of them */
-    HybridScan scan;
-    bool scanning;
-    uint32_t version;           /* of the list of blocks that parts is of */
+    /* of HybridPart, the blocks */
+    GArray *parts HYBRID_SOURCE_OWNED;
+    /* of all of them */
+    size_t chunks HYBRID_SOURCE_OWNED;
+    HybridScan scan HYBRID_SOURCE_OWNED;
+    bool HYBRID_SOURCE_OWNED scanning;
+    /* of the list of blocks that parts is of */
+    uint32_t version HYBRID_SOURCE_OWNED;
 };
 
 /* Chunks @first to @first + @chunks - 1 of the scan are those of @rb */
@@ -36,7 +39,7 @@ HybridScanner *hybrid_src_scan_new(void)
     return g_new0(HybridScanner, 1);
 }
 
-void hybrid_src_scan_free(HybridScanner *s)
+void TSA_NO_TSA hybrid_src_scan_free(HybridScanner *s)
 {
     if (s) {
         g_clear_pointer(&s->parts, g_array_unref);
@@ -44,7 +47,7 @@ void hybrid_src_scan_free(HybridScanner *s)
     }
 }
 
-static int scan_add_part(RAMBlock *rb, void *opaque)
+static int HYBRID_SOURCE_THREAD scan_add_part(RAMBlock *rb, void *opaque)
 {
     HybridScanner *s = opaque;
     HybridPart part = {
@@ -77,8 +80,8 @@ void hybrid_src_scan_begin(void)
  * than a chunk goes as a whole: the destination can replace it only whole, so
  * a part of it alone would be sent in vain.
  */
-static bool scan_in_chunk(HybridScanner *s, RAMBlock **block,
-                          unsigned long *page)
+static bool HYBRID_SOURCE_THREAD
+scan_in_chunk(HybridScanner *s, RAMBlock **block, unsigned long *page)
 {
     for (guint i = 0; i < s->parts->len; i++) {
         HybridPart *part = &g_array_index(s->parts, HybridPart, i);

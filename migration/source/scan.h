@@ -10,17 +10,19 @@
 
 #include "migration/hybrid/source/state.h"
 
+/* It belongs to the migration thread */
 HybridScanner *hybrid_src_scan_new(void);
 void hybrid_src_scan_free(HybridScanner *s);
 
 /* The first round begins; BQL and RCU read lock held */
-void hybrid_src_scan_begin(void);
+void HYBRID_SOURCE_THREAD hybrid_src_scan_begin(void);
 
 /*
  * Where the search for the next page begins, see HybridScan.  Leaves both as
  * they are once all chunks have been visited, or if the scan has never begun.
  * bitmap_mutex held.
  */
-void hybrid_src_scan_pick(RAMBlock **block, unsigned long *page);
+void HYBRID_SOURCE_THREAD
+hybrid_src_scan_pick(RAMBlock **block, unsigned long *page);
 
 #endif

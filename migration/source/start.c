@@ -13,6 +13,7 @@
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/source/alive.h"
 #include "migration/hybrid/source/block.h"
+#include "migration/hybrid/source/delta.h"
 #include "migration/hybrid/source/devices.h"
 #include "migration/hybrid/source/flow.h"
 #include "migration/hybrid/source/kick.h"
@@ -21,39 +22,53 @@
 #include "migration/hybrid/source/scan.h"
 #include "migration/hybrid/source/start.h"
 
+/* These would be called in the next migration, and act on it; main loop */
+static void HYBRID_BQL_LOCKED hybrid_source_unhook(HybridSource *h)
+{
+    g_clear_pointer(&h->vm_state, qemu_del_vm_change_state_handler);
+    g_clear_pointer(&h->connect_timer, timer_free);
+}
+
+static void hybrid_source_free_parts(HybridSource *h)
+{
+    g_clear_pointer(&h->page_bitmap, hybrid_src_page_bitmap_free);
+    g_clear_pointer(&h->deltas, hybrid_deltas_free);
+    g_clear_pointer(&h->devices, hybrid_devices_free);
+    g_clear_pointer(&h->flow, hybrid_flow_free);
+    g_clear_pointer(&h->push, hybrid_pusher_free);
+    g_clear_pointer(&h->scan, hybrid_src_scan_free);
+    g_clear_pointer(&h->watch, hybrid_watch_free);
+    g_clear_pointer(&h->kick, hybrid_kick_free);
+}
+
+void hybrid_source_release(HybridSource *h)
+{
+    hybrid_source_unhook(h);
+    hybrid_source_free_parts(h);
+}
+
 static void hybrid_source_free(HybridSource *h)
 {
-    hybrid_src_page_bitmap_free(h->page_bitmap);
-    hybrid_devices_free(h->devices);
-    hybrid_flow_free(h->flow);
-    hybrid_pusher_free(h->push);
-    hybrid_src_scan_free(h->scan);
-    hybrid_watch_free(h->watch);
-    hybrid_kick_free(h->kick);
+    hybrid_source_free_parts(h);
     hybrid_source_destroy(h);
 }
 
 /* @h, or NULL, is the one that counts from now on; BQL held */
-static void hybrid_source_set(MigrationState *s, HybridSource *h)
+static void HYBRID_BQL_LOCKED
+hybrid_source_set(MigrationState *s, HybridSource *h)
 {
     HybridSource *before = s->hybrid;
 
     qatomic_rcu_set(&s->hybrid, h);
-    if (!before) {
-        return;
+    if (before) {
+        hybrid_source_unhook(before);
+        call_rcu(before, hybrid_source_free, rcu);
     }
-    /* At once: these would be called in the next migration, and act on it */
-    if (before->vm_state) {
-        qemu_del_vm_change_state_handler(before->vm_state);
-    }
-    if (before->connect_timer) {
-        timer_free(before->connect_timer);
-    }
-    call_rcu(before, hybrid_source_free, rcu);
 }
 
 void hybrid_src_reset(void)
 {
+    hybrid_bql_held();
     hybrid_source_set(migrate_get_current(), NULL);
 }
 
@@ -102,19 +117,18 @@ static void hybrid_src_vm_state(void *opaque, bool running, RunState state)
 /* All that a migration has which hybrid applies to; nobody sees it yet */
 static void TSA_NO_TSA hybrid_source_activate(HybridSource *h)
 {
-    h->observe = migrate_hybrid_observe_only();
     h->records = g_array_new(false, true, sizeof(HybridRoundRecord));
     h->times.start_us = hybrid_now_us();
     h->vm_state = qemu_add_vm_change_state_handler_prio(hybrid_src_vm_state, h,
                                                         INT_MAX);
     h->page_bitmap = hybrid_src_page_bitmap_new();
+    h->deltas = hybrid_deltas_new();
     h->devices = hybrid_devices_new();
     h->flow = hybrid_flow_new();
     h->push = hybrid_pusher_new();
     h->scan = hybrid_src_scan_new();
     h->watch = hybrid_watch_new();
     h->kick = hybrid_kick_new();
-    h->active = true;
 }
 
 void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
@@ -125,12 +139,15 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
     if (!migrate_hybrid()) {
         return;
     }
-    h = hybrid_source_new();
+    hybrid_bql_held();
     why_not = hybrid_why_not(s, addr);
     if (why_not) {
-        h->why_not = g_strdup(why_not);
+        h = hybrid_source_new(HYBRID_SOURCE_PLAIN, why_not);
         warn_report("migration: hybrid does not apply: %s", why_not);
     } else {
+        h = hybrid_source_new(migrate_hybrid_observe_only() ?
+                              HYBRID_SOURCE_OBSERVE : HYBRID_SOURCE_HYBRID,
+                              NULL);
         hybrid_source_activate(h);
         hybrid_blocks_init();
     }
@@ -139,16 +156,19 @@ void hybrid_src_decide(MigrationState *s, MigrationAddress *addr)
 
 void hybrid_src_refused(MigrationState *s, Error **errp)
 {
-    HybridSource *h;
-
-    /* While a migration runs, or after it took the guest, that one counts */
+    /*
+     * While a migration runs, or after it took the guest, that one counts; and
+     * what one reports that has ended belongs to the state that is shown with
+     * it, until the next one begins.
+     */
     if (!migrate_hybrid() || migration_is_running() ||
-        s->state == MIGRATION_STATUS_COMPLETED) {
+        s->state == MIGRATION_STATUS_COMPLETED ||
+        (s->hybrid && !s->hybrid->refused)) {
         return;
     }
-    h = hybrid_source_new();
-    h->why_not = g_strdup(error_get_pretty(*errp));
-    hybrid_source_set(s, h);
+    hybrid_bql_held();
+    hybrid_source_set(s, hybrid_source_new(HYBRID_SOURCE_REFUSED,
+                                           error_get_pretty(*errp)));
 }
 
 void hybrid_src_explain(Error **err)
@@ -167,7 +187,7 @@ void hybrid_src_explain(Error **err)
         error_prepend(err, "The destination broke the stream right after "
                       "postcopy was announced (probably its capability "
                       "postcopy-ram is off): ");
-    } else if (h->agreed && !h->peer_failed &&
+    } else if (hybrid_src_agreed() && !h->peer_failed &&
                (h->state == HANDOFF_SRC_STOPPED ||
                 h->state == HANDOFF_SRC_PACKAGED)) {
         /* The return path notices first, and the first error is kept */

@@ -6,8 +6,10 @@
 
 #include "migration/hybrid/source/state.h"
 #include "qapi/qapi-events-migration.h"
+#include "qapi/qapi-types-migration.h"
 #include "qemu/lockable.h"
 #include "migration/migration.h"
+#include "migration/qemu-file.h"
 #include "migration/hybrid/trace.h"
 
 /* What does not go out; nobody changes it */
@@ -20,7 +22,8 @@ static void TSA_NO_TSA hybrid_source_init(HybridSource *h)
     h->state = HANDOFF_SRC_IDLE;
     h->action = HYBRID_ACTION_CONTINUE;
     h->end_reason = HYBRID_REASON_NONE;
-    h->phase = MIGRATION_HYBRID_PHASE_PREPARATION;
+    h->end_fd = -1;
+    hybrid_shared_set(&h->phase, MIGRATION_HYBRID_PHASE_PREPARATION);
     hybrid_times_init(&h->times);
     hybrid_rtt_init(&h->rtt);
     h->peer_rtt_us = -1;
@@ -38,9 +41,16 @@ HybridSource *hybrid_source(void)
     return qatomic_rcu_read(&s->hybrid) ?: &hybrid_nothing;
 }
 
-HybridSource *hybrid_source_new(void)
+HybridSource *hybrid_source_new(HybridSourceKind kind, const char *why_not)
 {
-    HybridSource *h = g_new0(HybridSource, 1);
+    HybridSource decided = {
+        .active = kind == HYBRID_SOURCE_HYBRID || kind == HYBRID_SOURCE_OBSERVE,
+        .observe = kind == HYBRID_SOURCE_OBSERVE,
+        .refused = kind == HYBRID_SOURCE_REFUSED,
+        .why_not = g_strdup(why_not),
+        .rounds = g_new0(HybridRounds, 1),
+    };
+    HybridSource *h = g_memdup2(&decided, sizeof(decided));
 
     hybrid_source_init(h);
     return h;
@@ -50,7 +60,9 @@ void TSA_NO_TSA hybrid_source_destroy(HybridSource *h)
 {
     g_clear_pointer(&h->records, g_array_unref);
     g_clear_pointer(&h->vcpu_blocked_us, g_array_unref);
+    qapi_free_MigrationHybridInfo(h->record);
     g_free(h->why_not);
+    g_free(h->rounds);
     qemu_cond_destroy(&h->cond);
     qemu_mutex_destroy(&h->lock);
     g_free(h);
@@ -80,24 +92,30 @@ void hybrid_src_wait(HybridSource *h, int timeout_ms)
 void hybrid_set_phase(HybridSource *h, MigrationHybridPhase phase,
                       const char *reason)
 {
-    qatomic_set(&h->phase, phase);
-    trace_hybrid_phase(MigrationHybridPhase_str(phase), h->round,
-                       reason ?: "");
-    qapi_event_send_migration_hybrid_phase(phase, h->round, reason);
+    uint32_t round = hybrid_shared_get(&h->round);
+
+    hybrid_shared_set(&h->phase, phase);
+    trace_hybrid_phase(MigrationHybridPhase_str(phase), round, reason ?: "");
+    qapi_event_send_migration_hybrid_phase(phase, round, reason);
+}
+
+bool hybrid_src_stream_ok(MigrationState *s, HybridSource *h)
+{
+    return !h->rp_ended && !qemu_file_get_error(s->to_dst_file);
 }
 
 bool hybrid_src_completing(void)
 {
     HybridSource *h = hybrid_source();
 
-    return h->active && h->agreed && h->completing;
+    return hybrid_src_agreed() && hybrid_shared_get(&h->completing);
 }
 
 bool hybrid_src_agreed(void)
 {
     HybridSource *h = hybrid_source();
 
-    return h->active && h->agreed;
+    return h->active && hybrid_shared_get(&h->agreed);
 }
 
 bool hybrid_src_still_stopped(void)
@@ -110,5 +128,5 @@ bool hybrid_src_still_stopped(void)
 
 bool hybrid_src_requests_only(void)
 {
-    return hybrid_source()->requests_only;
+    return hybrid_shared_get(&hybrid_source()->requests_only);
 }

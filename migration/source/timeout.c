@@ -17,12 +17,10 @@
 /* How often to see whether a destination that is waited for is heard; chosen */
 #define HYBRID_HEARS_STEP_US 200000
 
-uint64_t hybrid_src_patience_ms(void)
+uint64_t hybrid_src_patience_ms(HybridSource *h)
 {
-    HybridSource *h = hybrid_source();
-
     return migrate_hybrid_handoff_timeout() +
-           (h->completing ? migrate_downtime_limit() : 0);
+           (hybrid_shared_get(&h->completing) ? migrate_downtime_limit() : 0);
 }
 
 int64_t hybrid_src_end_patience_us(void)
@@ -46,8 +44,8 @@ void hybrid_src_timeout_error(Error **errp)
 
     error_setg(errp, "The destination did not load the guest's state within "
                "hybrid-handoff-timeout%s (%" PRIu64 " ms): the guest stays at "
-               "the source", h->completing ? " and downtime-limit" : "",
-               hybrid_src_patience_ms());
+               "the source", hybrid_shared_get(&h->completing) ?
+               " and downtime-limit" : "", hybrid_src_patience_ms(h));
 }
 
 /* ---- the connection ---- */
@@ -79,6 +77,7 @@ void hybrid_src_connects(MigrationState *s)
     if (!h->active || h->observe) {
         return;
     }
+    hybrid_bql_held();
     if (timeout_ms && !h->connect_timer) {
         h->connect_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
                                         hybrid_src_connect_late, s);
@@ -103,7 +102,7 @@ static void *hybrid_src_watchdog(void *opaque)
     MigrationState *s = opaque;
     HybridSource *h = hybrid_source();
     Error *err = NULL;
-    bool fire = false;
+    bool fire = false, timed_out = false;
 
     WITH_HYBRID_SOURCE_LOCK(h) {
         while (h->deadline_us > 0) {
@@ -122,6 +121,7 @@ static void *hybrid_src_watchdog(void *opaque)
             } else {
                 /* Already back, or refused: the guest was given away */
                 fire = true;
+                timed_out = h->timed_out;
                 break;
             }
         }
@@ -129,7 +129,7 @@ static void *hybrid_src_watchdog(void *opaque)
     }
     if (fire) {
         /* Before the stream's own error, which shutting it down causes */
-        if (h->timed_out) {
+        if (timed_out) {
             hybrid_src_timeout_error(&err);
             migrate_set_error(s, err);
             error_free(err);
@@ -168,5 +168,7 @@ void hybrid_src_disarm(void)
         qemu_cond_broadcast(&h->cond);
     }
     qemu_thread_join(&h->watchdog);
-    h->watchdog_running = false;
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        h->watchdog_running = false;
+    }
 }

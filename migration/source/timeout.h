@@ -19,7 +19,7 @@
  * From the stop to LOADED, in ms; what is sent while the guest stands still
  * has its own time
  */
-uint64_t hybrid_src_patience_ms(void);
+uint64_t hybrid_src_patience_ms(HybridSource *h);
 
 /*
  * As long may a destination be silent that has been given the guest, in

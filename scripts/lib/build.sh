@@ -72,7 +72,7 @@ qemu_flags() {
     printf '%s\n' "--python=$PYTHON" "--cc=$BUILD/tools/cc" "--host-cc=$BUILD/tools/cc" \
         --target-list=x86_64-softmmu --without-default-features \
         --enable-kvm --enable-tcg --enable-system --enable-pixman \
-        --enable-fdt=system --enable-gnutls --disable-install-blobs \
+        --enable-fdt=system --enable-gnutls --enable-vhost-user --disable-install-blobs \
         --disable-download --enable-trace-backends=log
     if [ "$OPT_WERROR" = no ]; then
         echo --disable-werror

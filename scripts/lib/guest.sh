@@ -85,7 +85,7 @@ build_bare() {
         -o "$tmp/kernel" "$source/start.S" "$source"/*.c "$source"/../shared/*.c
     gcc -c -o "$tmp/firmware.o" "$source/firmware.S"
     objcopy -O binary -j .text "$tmp/firmware.o" "$tmp/firmware"
-    for name in no-manual no-register; do
+    for name in no-manual no-register no-room; do
         gcc -O2 -g -Wall -shared -fPIC -o "$tmp/$name.so" "$source/../preload/$name.c"
     done
     rm "$tmp/firmware.o"
@@ -108,5 +108,5 @@ build_guest() {
     build_bare
     guest_kernel
     guest_initrd
-    redis_initrd
+    programs_initrd
 }

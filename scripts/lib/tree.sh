@@ -22,6 +22,8 @@ series_hash() {
 module_files() {
     find "$ROOT/migration" -type f ! -name '.*' -printf '%p migration/hybrid/%P\n' |
         sort
+    find "$ROOT/tests/unit" -type f ! -name '.*' -printf '%p tests/unit/hybrid/%P\n' \
+        2>/dev/null | sort || true
     find "$ROOT/tests/qtest" -name 'hybrid*.[ch]' \
         -printf '%p tests/qtest/migration/%f\n' 2>/dev/null | sort || true
 }
@@ -37,7 +39,7 @@ make_git_tree() {
     tool_git init -q -b hybrid "$dir"
     tool_git -C "$dir" config core.compression 0
     printf '%s\n' /build '/build-*' /debian /migration/hybrid/ \
-        '/tests/qtest/migration/hybrid*.[ch]' >>"$dir/.git/info/exclude"
+        /tests/unit/hybrid/ '/tests/qtest/migration/hybrid*.[ch]' >>"$dir/.git/info/exclude"
     tool_git -C "$dir" add -A
     GIT_AUTHOR_DATE='2025-01-01T00:00:00Z' GIT_COMMITTER_DATE='2025-01-01T00:00:00Z' \
         tool_git -C "$dir" commit -q -m "QEMU $(cat "$dir/VERSION"), unpatched"
@@ -118,8 +120,8 @@ sync_module_files() {
         [[ $names == *" $path "* ]] ||
             tool_git -C "$tree" ls-files --error-unmatch "$path" >/dev/null 2>&1 ||
             rm -f "${tree:?}/$path"
-    done < <(cd "$tree" && find migration tests/qtest/migration -type f \
-        \( -path 'migration/hybrid/*' -o -name 'hybrid*.[ch]' \))
+    done < <(cd "$tree" && find migration tests/qtest/migration tests/unit -type f \
+        \( -path '*/hybrid/*' -o -path 'tests/qtest/*' -name 'hybrid*.[ch]' \))
 }
 
 # sync_patched_tree: makes build/qemu-src what the project says it is.

@@ -187,7 +187,7 @@ def disagreements(_):
                          ({'total_s': 6.0}, 'total'),
                          ({'wire_mib': 900.0}, 'bytes'),
                          ({'wire_mib': 400.0}, 'bytes'),
-                         ({'lost_s': 1.5}, 'work lost')):
+                         ({'lost_s': 1.5}, 'net work lost')):
         found = cross.disagreements({**figures, **change}, qemu)
         equal([text.split(':')[0] for text in found], [name],
               f'disagreements of {change}')
@@ -254,6 +254,26 @@ def interleaved(_):
     check(False, 'a pattern that matches nothing passes')
 
 
+def plans(_):
+    """What is for guests that change few bytes of a page has its own plan."""
+    names = {plan: {cell.key[:-2] for cell in matrix.cells(plan)}
+             for plan in matrix.PLANS}
+    for plan in matrix.PLANS:
+        check(names[plan] <= names['all'], f'{plan} has more than all')
+    for name, plan, there in (
+            ('hybrid-no-deltas/small/1gbit', 'standard', True),
+            ('hybrid/write-8/1gbit', 'standard', False),
+            ('hybrid/write-8/1gbit', 'deltas', True),
+            ('hybrid-no-deltas/idle-full/1gbit', 'standard', False),
+            ('hybrid/small-uniform-paced/wan', 'deltas', True),
+            ('hybrid-handoff-now/uniform-near/wan', 'deltas', True),
+            ('hybrid-handoff-now/uniform-near/wan', 'standard', False),
+            ('hybrid/uniform-near/1gbit', 'standard', False),
+            ('hybrid-handoff-now/zipf/1gbit', 'standard', False),
+            ('hybrid/two-vcpus-random/1gbit', 'standard', True)):
+        equal(name in names[plan], there, f'{name} in {plan}')
+
+
 def declared(_):
     """All techniques have the same bandwidth and downtime limit."""
     for technique in techniques.TECHNIQUES:
@@ -264,6 +284,9 @@ def declared(_):
         hybrid = 'hybrid' in technique.all_src_caps()
         equal(technique.build, 'qemu' if hybrid else 'qemu-base',
               f'{technique.name}: build')
+    for mem, size in ((640, 1024), (512, 512)):
+        equal(techniques.BY_NAME['precopy-xbzrle'].all_parameters(mem)[
+            'xbzrle-cache-size'], size * 2**20, f'cache for {mem} MiB')
     names = [technique.name for technique in techniques.TECHNIQUES]
     equal(len(set(names)), len(names), 'different names')
 
@@ -299,4 +322,5 @@ CASES = {f'figures: {case.__name__}': case for case in (
     nothing_lost, one_second, several, half_speed, lost_before_start,
     never_back, late_dip, catching_up, burst, error_is_said, idle_or_short,
     downtime_of_ticks, faults_of_trace, migration_threads, percentiles,
-    disagreements, host_speed, link_refused, interleaved, declared, resumed)}
+    disagreements, host_speed, link_refused, interleaved, plans,
+    declared, resumed)}

@@ -11,7 +11,8 @@ from hybridmig import paths
 from hybridmig.net import Link
 from hybridmig.runs import Run
 from hybridmig.bench import (cell, drivers, floor, links, metrics, runner,
-                             store, techniques, worklost, workloads)
+                             samples, shortfall, store, techniques, worklost,
+                             workloads)
 from hybridmig.bench import cli
 
 LINK = links.BenchLink('test', '400mbit', 16384)
@@ -65,6 +66,13 @@ def _check_series(record):
     near(lost.rate, raw['rate'], raw['rate'] / 1000, 'rate before')
     # A busy machine makes it less, nothing makes it more.
     check(2000 < lost.rate < 22000, f'rate before: {lost.rate}')
+    fine = samples.unpacked(raw['fine'])
+    check(len(fine) > 100 * (fine[-1][0] - fine[0][0]) / 3,
+          f'{len(fine)} samples of work')
+    found = shortfall.shortfall(fine, 0.0, times['end'], raw['speed_change'],
+                                raw['short']['most'])
+    near(figures['short_s'], found.lost_s, 0.02, 'work lost')
+    equal(raw['short']['most'], 20000, 'the pace')
     near(figures['total_s'], times['end'], 0.001, 'total')
     touching = [to - since for since, to, *_ in raw['gaps']
                 if since <= times['resume'] + 0.1 and to >= times['stop']]

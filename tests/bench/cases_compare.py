@@ -15,7 +15,7 @@ def compared(folder, before, after):
     return call('--compare', *names)
 
 
-def repeated(values, key='lost_s', **how):
+def repeated(values, key='short_s', **how):
     return [synthetic.cell(repeat=n, **{key: value}, **how)
             for n, value in enumerate(values)]
 

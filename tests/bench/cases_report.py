@@ -113,12 +113,13 @@ def unavailable(folder):
 
 def lost_second(folder):
     """A second that is lost outside of the downtime is in the table."""
-    cell = synthetic.cell(lost_s=1.53, stall_ms=1040.0)
+    cell = synthetic.cell(short_s=1.53, lost_s=0.7, stall_ms=1040.0)
     report_of(folder, peers() + [cell])
     group = stats.groups(store.load(folder).cells)['sequential', '1gbit']
     table = tables.outside(group)
     row = dict(zip(table.head, table.rows[-1]))
-    equal(row['work lost s'], '1.53', 'work lost')
+    equal((row['work lost s'], row['net lost s']), ('1.53', '0.70'),
+          'work lost')
     equal(row['longest stall ms'], '1040', 'longest stall')
     equal(row['downtime ms'], '30', 'downtime')
 

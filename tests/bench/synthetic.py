@@ -34,7 +34,7 @@ def cell(technique='hybrid', workload='sequential', link='1gbit', repeat=0,
          status='ok', reason=None, **figures):
     """A record; figures that are not given are ordinary ones."""
     values = {'downtime_ms': 30.0, 'stall_ms': 40.0, 'total_s': 5.0,
-              'wire_mib': 500.0, 'back_mib': 1.0, 'lost_s': 0.5,
+              'wire_mib': 500.0, 'back_mib': 1.0, 'short_s': 0.5, 'lost_s': 0.5,
               'cpu_s': 3.0, 'faults': 100, 'fault_p50_us': 900,
               'fault_p99_us': 3000, **figures}
     return {

@@ -89,7 +89,10 @@ def _reasons():
 
 WAYS = {points.HANDOFF: 'The guest is handed over (postcopy)',
         points.PRECOPY: 'The migration completes as precopy',
-        points.RECOVERY: 'A recovery after a cut in phase 5'}
+        points.RECOVERY: 'A recovery after a cut in phase 5',
+        points.DELTAS: 'The guest is handed over, pages go as differences',
+        points.IN_STOP: 'The migration completes as precopy, pages go as '
+                        'differences'}
 
 
 def write(results):

@@ -104,6 +104,8 @@ def _paused(world, fault):
     pair = world.pair
     need(_granted(world), 'paused, but the guest was never given away')
     need(not world.runs('src'), 'paused, and the source runs the guest')
+    if fault.kills == 'dst' and _powered_off(world):
+        until(lambda: not world.alive('dst'), 20)   # it is just ending
     if not world.alive('dst'):
         need(fault.kills == 'dst' or _powered_off(world),
              f'the destination died: {pair.dst.output()[-300:]}')

@@ -218,7 +218,7 @@ def why_empty(point, name):
         return 'the destination closes the connection then'
     if fault.preempt and point.way == 'recovery':
         return 'the second connection may not be made again yet'
-    if fault.preempt and point.way == 'precopy' and \
+    if fault.preempt and point.way in ('precopy', 'in-stop') and \
        point.name.split('-')[1] in ('said', 'heard', 'read', 'sent', 'in'):
         return 'the second connection is made only for a handoff'
     if fault.preempt and point.owner == 'src' and \

@@ -7,7 +7,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from dataclasses import dataclass
 
 #: How a migration ends, or what it goes through before the point is armed.
-HANDOFF, PRECOPY, RECOVERY = 'handoff', 'precopy', 'recovery'
+HANDOFF, PRECOPY, RECOVERY, DELTAS, IN_STOP = \
+    'handoff', 'precopy', 'recovery', 'deltas', 'in-stop'
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class Point:
     name, number: as HYBRID_POINT has them
     owner:   the side whose guest it is there: until the source has decided
              (src-sends-GRANT) it is the source's
-    way:     of the migration: HANDOFF, PRECOPY or RECOVERY (a handoff that
-             was cut in paging; the point is reached as it is recovered)
+    way:     of the migration: HANDOFF, PRECOPY, RECOVERY (a handoff that
+             was cut in paging; the point is reached as it is recovered),
+             DELTAS (a handoff after which pages go as differences) or
+             IN_STOP (completes as precopy, all of them go in the stop)
     holds:   what waits at the point: 'main' (no monitor answers), 'return'
              (the source hears nothing), 'stream' (of that side), 'faults'
     """
@@ -97,6 +100,21 @@ POINTS = [
     Point('dst-read-GRANT', 'dst', RECOVERY, number=2),
     Point('dst-sends-RUNNING', 'dst', RECOVERY, number=2),
     Point('dst-stream-ended', 'dst', RECOVERY, number=1),
+    # differences: bases before the switch, and what settles them
+    Point('src-in-bases', 'src', DELTAS),
+    Point('src-in-bases', 'src', DELTAS, number=10),
+    Point('dst-read-BASE', 'src', DELTAS, holds='main', number=500),
+    Point('dst-placed', 'dst', DELTAS, number=20),
+    Point('src-in-paging', 'dst', DELTAS, number=5),
+    Point('dst-read-DELTAS', 'dst', DELTAS),
+    Point('dst-sends-DELTAS', 'dst', DELTAS),
+    Point('src-read-DELTAS', 'dst', DELTAS, holds='return'),
+    # all differences in the stop
+    Point('dst-read-BASE', 'src', IN_STOP, holds='main', number=500),
+    Point('src-stopped', 'src', IN_STOP, holds='main'),
+    Point('src-in-completion', 'src', IN_STOP),
+    Point('dst-sent-LOADED', 'src', IN_STOP, holds='main'),
+    Point('src-sent-GRANT', 'dst', IN_STOP),
 ]
 
 

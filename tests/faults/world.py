@@ -24,6 +24,8 @@ RATE = '400mbit'
 PAUSED = 'postcopy-paused'
 HOT = 'hot pages=6000 rate=100000'
 IDLE = 'idle'
+SMALL = f'{HOT} bytes=24'
+WORK = {points.PRECOPY: IDLE, points.DELTAS: SMALL, points.IN_STOP: SMALL}
 
 
 class Broken(Exception):
@@ -73,7 +75,7 @@ class World:
         binary = paths.built('qemu-points')
         self.config = config or GuestConfig(
             bare=True, mem=64, pages=12000, zero=1000, untouched=1000,
-            workload=IDLE if point.way == points.PRECOPY else HOT)
+            workload=WORK.get(point.way, HOT))
         # So that threads can be told apart
         self.config.extra += ['-name', 'guest,debug-threads=on']
         self.pair = Pair(run, binary, binary, config=self.config, rate=RATE)
@@ -97,6 +99,12 @@ class World:
         parameters = {'hybrid-handoff-timeout': TIMEOUT_MS}
         if self.point.way != points.PRECOPY:
             parameters['hybrid-max-rounds'] = 2
+        if self.point.way in (points.DELTAS, points.IN_STOP):
+            # Rounds of some length, so that the sample has something to say
+            parameters |= {'hybrid-max-rounds': 3, 'hybrid-min-gain': 0}
+            # All of them go in the stop, or none
+            parameters['downtime-limit'] = \
+                300 if self.point.way == points.IN_STOP else 5
         self.migration = Migration(self.pair, parameters=parameters)
         if self.preempt:
             self.migration.at_both({'postcopy-preempt': True})

@@ -60,12 +60,14 @@ static Here next_thing(const World *w, size_t *next)
     return OTHER_HERE;
 }
 
-static ssize_t read_piece(void *opaque, struct iovec *iov, unsigned n)
+static ssize_t read_piece(void *opaque, struct iovec *iov, unsigned n,
+                          size_t held)
 {
     World *w = opaque;
     size_t piece, done = 0;
 
     FUZZ_CHECK(n && iov[0].iov_len);
+    FUZZ_CHECK(held == w->read - w->at);
     w->pieces = w->pieces * 1664525 + 1013904223;
     piece = 1 + (w->pieces >> 16) % (w->pieces >> 31 ? 2000 : 100);
     piece = MIN(piece, w->size - w->read);

@@ -7,7 +7,7 @@
  * its choice, and a claim in the ledger is any process's of the same user.
  */
 
-#include "../remove-all.h"
+#include "../unit/remove-all.h"
 #include "fuzz.h"
 #include "policy/cgroup.h"
 #include "policy/ledger.h"

@@ -5,9 +5,11 @@
  */
 
 #include "fuzz.h"
+#include "policy/delta.h"
 #include "policy/flow.h"
 #include "policy/metrics.h"
-#include "protocol/msg.h"
+#include "protocol/blocks.h"
+#include "protocol/encoding.h"
 #include "protocol/sections.h"
 #include "policy/ranges.h"
 #include "policy/reserve.h"
@@ -141,6 +143,7 @@ static void stats(HybridMessage *m)
 /* PLACED, several in a row */
 static void placed(HybridMessage *m)
 {
+    g_autofree HybridMarks *marks = g_new0(HybridMarks, 1);
     uint64_t sent = 0, read, step, room;
     int64_t now_us = NOW_US;
     HybridPeer p;
@@ -149,6 +152,9 @@ static void placed(HybridMessage *m)
     do {
         read = hybrid_msg_get_be64(m);
         step = MIN(hybrid_msg_get_be32(m), HYBRID_READER_STEP_MAX);
+        /* The pages are known by what is believed */
+        hybrid_marks_put(marks, sent, sent / 60);
+        FUZZ_CHECK(hybrid_marks_read(marks, MIN(read, sent)) <= sent / 60);
         now_us += 2000;
         hybrid_peer_sample(&p, now_us, sent, read);
         room = hybrid_peer_budget(&p, step);
@@ -181,11 +187,22 @@ static void discard(HybridMessage *m)
     FUZZ_CHECK(strlen(name) <= m->bytes->len);
 }
 
+/* Of @n that were looked at */
+static void end_misfits(HybridMisfits *misfits, uint32_t n, const char *things)
+{
+    g_autofree char *sentence = hybrid_misfits_sentence(misfits, things);
+
+    FUZZ_CHECK(misfits->found <= n);
+    FUZZ_CHECK(!sentence == !misfits->found);
+    FUZZ_CHECK(!sentence || (strlen(sentence) < 4096 &&
+                             g_utf8_validate(sentence, -1, NULL)));
+    hybrid_misfits_free(misfits);
+}
+
 static void sections(HybridMessage *m)
 {
     size_t before = hybrid_msg_left(m);
     HybridMisfits misfits = { 0 };
-    g_autofree char *sentence = NULL;
     HybridSection s;
     uint32_t n = 0;
 
@@ -204,21 +221,82 @@ static void sections(HybridMessage *m)
         }
         g_free(s.idstr);
     }
-    FUZZ_CHECK(n <= before / 10 && misfits.found <= n);
-    sentence = hybrid_misfits_sentence(&misfits);
-    FUZZ_CHECK(!sentence == !misfits.found);
-    if (sentence) {
-        FUZZ_CHECK(strlen(sentence) < 4096);
-        FUZZ_CHECK(g_utf8_validate(sentence, -1, NULL));
+    FUZZ_CHECK(n <= before / 10);
+    end_misfits(&misfits, n, "devices are");
+}
+
+static void blocks(HybridMessage *m)
+{
+    size_t before = hybrid_msg_left(m);
+    HybridMisfits misfits = { 0 };
+    HybridBlock b;
+    uint32_t n = 0;
+
+    while (hybrid_block_get(m, &b)) {
+        g_autofree char *name = b.name;
+
+        FUZZ_CHECK(strlen(name) <= before);
+        FUZZ_CHECK(hybrid_misfits_look(&misfits));
+        n++;
+        if (b.length % 2) {
+            hybrid_misfits_no_block(&misfits, &b);
+        } else if (b.length % 4) {
+            hybrid_misfits_length(&misfits, &b, 4096);
+        } else {
+            hybrid_misfits_place(&misfits, &b, 1ull << 32);
+        }
     }
-    hybrid_misfits_free(&misfits);
+    FUZZ_CHECK(n <= before / 18);
+    end_misfits(&misfits, n, "memory is");
+}
+
+/* BASE, as the destination keeps it, and what it then offers to be a page's */
+static void bases(HybridMessage *m)
+{
+    enum { SLOTS = 8, PAGE = 64 };
+    HybridBase base[SLOTS] = {};
+    HybridDeltaHead head;
+
+    while (hybrid_msg_left(m)) {
+        uint32_t slot = hybrid_msg_get_be32(m);
+        uint32_t version = hybrid_msg_get_be32(m);
+        g_autofree char *name = hybrid_msg_get_text(m);
+        uint64_t offset = hybrid_msg_get_be64(m);
+        const uint8_t *bytes = hybrid_msg_get_bytes(m, PAGE);
+
+        if (m->overrun || slot >= SLOTS) {
+            return;
+        }
+        FUZZ_CHECK(bytes >= m->bytes->data &&
+                   bytes + PAGE <= m->bytes->data + m->bytes->len);
+        FUZZ_CHECK(strlen(name) <= m->bytes->len);
+        base[slot].page = offset / PAGE;
+        base[slot].version = version;
+        hybrid_delta_head_get(bytes, &head);
+        if (hybrid_base_is(base, SLOTS, &head, offset / PAGE)) {
+            FUZZ_CHECK(head.slot < SLOTS && head.version &&
+                       base[head.slot].page == offset / PAGE);
+        }
+    }
+}
+
+/* However many slots a source wants, what they take has its bound */
+static void wanted(HybridMessage *m)
+{
+    uint32_t slots = hybrid_msg_get_be32(m);
+    uint64_t available = hybrid_msg_get_be64(m);
+    uint64_t needed = hybrid_msg_get_be64(m);
+    uint32_t offer = hybrid_bases_offer(slots, 4096, available, needed);
+
+    FUZZ_CHECK(offer <= slots);
+    FUZZ_CHECK(!offer || offer * 4096ull <= (available - needed) / 2);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     void (*const kinds[])(HybridMessage *m) = {
         settings, ready, refuse, running, stats, placed, failed, discard,
-        sections,
+        sections, blocks, bases, wanted,
     };
     FuzzInput in = { data, MIN(size, HYBRID_MSG_MAX_BODY) };
 

@@ -13,8 +13,8 @@ must hold, whatever it is:
   - It is never lost silently: it runs at the source, where its memory is
     right; or the destination has it; or the source says postcopy-paused, or
     failed after a handoff to a peer that it takes for an unpatched one.
-  - If only what the destination says was changed, the guest's memory is right
-    wherever it runs, after a recovery, too.
+  - If only what the destination says was changed, or bytes of bases, the guest's
+    memory is right wherever it runs, after a recovery, too.
   - Neither QEMU has grown by more than --bound beyond its guest.
 
 SPDX-License-Identifier: GPL-2.0-or-later
@@ -130,7 +130,7 @@ class World:
         self.bound = args.bound     # MiB
         self.config = GuestConfig(mem=MEM, pages=PAGES, zero=200,
                                   untouched=200, bare=True,
-                                  workload='hot pages=700 rate=20000')
+                                  workload='hot pages=700 rate=20000 bytes=24')
         self.console = self.log = self.src = None
         self.count = 0
 
@@ -185,11 +185,20 @@ class Attempt:
                 'postcopy-preempt': self.m.preempt}
         self.dst.guest.set_capabilities(both)
         self.src.guest.set_capabilities({**both, 'hybrid': True})
-        self.src.guest.set_parameters({
+        parameters = {
             'hybrid-handoff-timeout': 1000,
             'hybrid-max-rounds': r.choice((1, 2)),
             'downtime-limit': r.choice((1, 1, 1, 2000)),
-            'max-bandwidth': r.choice((20, 200)) << 20})
+            'max-bandwidth': r.choice((20, 200)) << 20,
+            'hybrid-delta-cache': r.choice((0, 1, 8, 8)) << 20}
+        if self.m.place == 'bases':
+            # There shall be some: rounds of some length, so that the sample
+            # has something to say. Half of them go in the stop
+            parameters |= {'downtime-limit': r.choice((1, 60)),
+                           'hybrid-max-rounds': 4, 'hybrid-min-gain': 0,
+                           'max-bandwidth': 10 << 20,
+                           'hybrid-delta-cache': 8 << 20}
+        self.src.guest.set_parameters(parameters)
         folder = self.world.run.folder
         target = f'{folder}/in.sock'
         path = f'{folder}/out.sock'
@@ -294,7 +303,7 @@ class Attempt:
                 return False
         if status == 'completed':
             demand(not here, 'completed, and the guest runs at the source')
-            if self.m.back:
+            if self.m.back or self.m.checked:
                 until(self.dst.runs, 5)
                 self._audit(self.dst, 'at the destination')
             self.note += 'completed' + ('' if there else

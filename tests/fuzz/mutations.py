@@ -9,6 +9,8 @@ import struct
 #: Commands of the stream: QEMU's own by number, and the private one.
 COMMAND = re.compile(rb'\x08(?:\x00[\x01-\x0b]|\x68\x79)')
 PACKAGED = b'\x08\x00\x07\x00\x04'
+#: The first message with bases, behind its kind and version.
+BASE = re.compile(rb'\x08\x68\x79..\x00\x07\x00\x01', re.DOTALL)
 BACK_HEAD = 4
 NUMBERS = (0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000,
            0x7fffffff, 0x80000000, 0xffffffff, 1 << 40, (1 << 63) - 1, 1 << 63,
@@ -16,7 +18,7 @@ NUMBERS = (0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000,
 #: Where, and how often.
 PLACES = {
     'early': 3, 'command': 4, 'pages': 2, 'package': 4, 'behind': 3,
-    'back': 6, 'second': 1,
+    'back': 6, 'second': 1, 'bases': 2,
 }
 #: Messages that a destination can say, as type and body; for insertion.
 SAYS = [(1, b'\0\0\0\0'), (1, b'\0\0\0\1'), (2, b'HyB\x81'), (2, b'HyB\x01'),
@@ -25,8 +27,11 @@ SAYS = [(1, b'\0\0\0\0'), (1, b'\0\0\0\1'), (2, b'HyB\x81'), (2, b'HyB\x01'),
         (4, struct.pack('>QI', 8192, 4096)), (5, b'\x06pc.ram'),
         (6, struct.pack('>I', 1)), (7, b''), (9, b''), (0xffff, b'')] + \
        [(0x6879, struct.pack('>HH', kind, 1) + body)
-        for kind in (16, 17, 18, 19, 20, 21, 22, 23, 24, 99)
-        for body in (b'', bytes(8), bytes(40), b'\xff' * 64)]
+        for kind in (16, 17, 18, 19, 20, 21, 22, 23, 24, 27, 99)
+        for body in (b'', bytes(8), bytes(40), b'\xff' * 64)] + \
+       [(0x6879, struct.pack('>HHI', 25, 1, n)) for n in (0, 1, 700)] + \
+       [(0x6879, struct.pack('>HHH', 26, 1, 6) + b'pc.ram' +
+         struct.pack('>Q', offset)) for offset in (0, 20 << 20, 1 << 40)]
 
 
 class Mutation:
@@ -42,13 +47,19 @@ class Mutation:
         self.count = r.choice((1, 1, 2, 3, 5, 8, 20))   # commands, messages
         self.offset = int(2 ** r.uniform(0, {
             'early': 11, 'command': 6, 'pages': 22, 'package': 15,
-            'behind': 20, 'second': 17}.get(self.place, 0))) - 1
+            'behind': 20, 'second': 17, 'bases': 18}.get(self.place, 0))) - 1
         self.size = r.choice((1, 2, 4, 8, 16, 100, 4096))
         self.done = None            # what was done
 
     @property
     def back(self):
         return self.place == 'back'
+
+    @property
+    def checked(self):
+        """Whatever this does to bases, the sum over the page finds it."""
+        return self.place == 'bases' and self.offset < 20000 and \
+            self.how in ('flip', 'byte', 'number')
 
     def __str__(self):
         where = f'{self.place} {self.count}+{self.offset}'
@@ -135,6 +146,9 @@ class Forward:
                 self.commands += 1
                 if self.commands == self.m.count:
                     return match.start()
+        elif self.m.place == 'bases':
+            match = BASE.search(data)
+            return match.end() if match else None
         elif self.m.place in ('package', 'behind'):
             at = data.find(PACKAGED)
             if at >= 0:

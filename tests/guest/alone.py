@@ -26,7 +26,8 @@ ALONE = {
     'dip-in-round-2': _BOUND,
     'log-not-cleared': _RATE, 'workloads': _RATE, '*-few-are-hot': _RATE,
     'virtio-mem-*': _MEMORY, 'overcommit-*': _MEMORY, 'check-*': _MEMORY,
-    'cgroup-limit': _MEMORY, 'balloon': _MEMORY,
+    'cgroup-limit': _MEMORY, 'worth-no-memory-*': _MEMORY,
+    'stop-no-memory-*': _MEMORY, 'balloon': _MEMORY,
 }
 
 #: Of these, one at a time: each sets the size of the pool of huge pages.

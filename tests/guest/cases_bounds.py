@@ -74,6 +74,12 @@ def _begin(pair):
     return data[:data.index(b'\x08\0\x01\0\0')]
 
 
+def _base(slot):
+    return _command(PRIVATE, _private(7, struct.pack('>IIH', slot, 1, 6) +
+                                      b'pc.ram' + struct.pack('>Q', 0) +
+                                      bytes(4096)))
+
+
 _OPEN = _command(1) + _command(2, struct.pack('>I', 1)) + _command(2, HELLO)
 _HUGE = b'\xff\xff\xff\xff'
 
@@ -91,6 +97,11 @@ def _lies(begin):
         '>HH', PRIVATE, 65535) + _private(1, bytes(40000)), RESERVED
     yield 'settings', begin + _OPEN + _settings(
         0xffffffff, bytes(16) + b'\xff' * 8 + block * 3000), RESERVED
+    # Half of the guest's memory, and as long as it is asked for twice as much
+    yield 'bases', begin + _OPEN + _settings(
+        1 << 6, struct.pack('>HH', 0, 0) + _HUGE) + b''.join(
+            _base(slot) for slot in range((MEM << 8) // 2)), \
+        RESERVED + 2 * MEM
     yield 'a package', begin + _command(7, _HUGE) + bytes(1 << 20), 5000
     yield 'a package to be loaded', begin + _OPEN + _settings(0) + \
         _command(7, _HUGE) + bytes(1 << 20), 5000

@@ -7,6 +7,7 @@ import os
 import time
 
 from cases_errors import OTHER_STATE
+from forward import Forwarder, listener
 from common import IDLE, audit, booted, check, equal, wait_until
 from disks import MIB, Disk
 from hybridmig.migrate import Migration
@@ -128,6 +129,21 @@ def _mirror(pair):
          **{'buf-size': MIB})
 
 
+def jobs_that_write_precopy(logs):
+    """The same where no handoff is: the first cause is what is said."""
+    plain = {'events': True}
+    for start in (_stream, _commit, _mirror):
+        with booted(logs, WORK, **SMALL) as pair:
+            disk = Disk(pair, 'disk', 'qcow2', size=32 * MIB)
+            disk.io(pair.src, 'write -P 7 0 16M')
+            start(pair)
+            migration = Migration(pair, plain, plain,
+                                  {'max-bandwidth': 0, 'downtime-limit': 3000})
+            migration.start()
+            _stays(pair, migration, start.__name__[1:] + " job 'nightly'")
+            audit(pair, 'src')
+
+
 def jobs_that_write(logs):
     """
     After the switch such a job would write to an image that was given away,
@@ -206,6 +222,53 @@ def preempt_of_old_machine(logs):
         audit(pair, 'dst')
 
 
+class _SentAgain(Forwarder):
+    """
+    What the first connection says second comes late, as what is sent again
+    does, and what others say, meanwhile.
+    """
+    LATE_S = 1.5
+
+    def __init__(self, run, target):
+        self.path = f'{run.folder}/late.sock'
+        super().__init__(target, listener(self.path))
+        run.callback(self.close)
+        self._start(self._accept)
+
+    def _accept(self):
+        late = (1,)
+        while True:
+            source = self._take()
+            destination = self._connect()
+            self._start(self._pass, source, destination, late)
+            self._start(self._pass, destination, source, ())
+            late = ()
+
+    def _pass(self, from_, to, late):
+        number = 0
+        while data := from_.recv(65536):
+            if number in late:
+                time.sleep(self.LATE_S)
+            to.sendall(data)
+            number += 1
+
+
+def preempt_of_old_machine_tls(logs):
+    """
+    Such channels are told apart by their order alone, which is that of their
+    handshakes at the source: also if the first takes longer to end here.
+    """
+    with booted(logs, WORK, machine='pc-i440fx-7.2', **SMALL) as pair:
+        migration = Migration(pair, parameters=HANDOFF, transport='tls-unix')
+        migration.at_both({'postcopy-preempt': True})
+        migration.prepare()
+        late = _SentAgain(pair.run, migration.listen()[len('unix:'):])
+        pair.src.qmp('migrate', {'uri': f'unix:{late.path}'})
+        equal(migration.wait_end(), 'completed', 'ended as')
+        audit(pair, 'dst')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     first_reason_wins, icount_at_one_side, isa_vga, unused_disk,
-    jobs_that_write, mirror_that_is_ready, preempt_of_old_machine)}
+    jobs_that_write, jobs_that_write_precopy, mirror_that_is_ready,
+    preempt_of_old_machine, preempt_of_old_machine_tls)}

@@ -125,15 +125,14 @@ def full_virtio(logs):
 
 
 def full_line_stopped(logs):
-    """Nothing leaves a machine that stands still; all of it, when it runs."""
+    """
+    A machine that just stands still says the rest: nobody else has it. Such is
+    the end of what a guest says that powers itself off.
+    """
     with machines(logs, src_extra=['-S'], line=_serial) as pair:
         line = _call(pair, 'src')
         said = _until_full(pair.src)
-        heard = _hear(line)
-        pair.src.qmp('query-status')
-        equal(_hear(line), b'', 'said while it stands still')
-        check(len(heard) < len(said), 'all was said while it stood still')
-        pair.src.qmp('cont')
+        heard = b''
 
         def all_heard():
             nonlocal heard

@@ -133,18 +133,6 @@ def snapshot_after_handoff(logs):
         audit(pair, 'src')
 
 
-def debugger_before_it_comes(logs):
-    """A guest that has not come is not started by a debugger, but then."""
-    for packet in ('c', 'vCont;c', 'D'):
-        with machines(logs, dst_extra=['-S']) as pair:
-            with _gdb_server(pair.run, pair.dst) as path:
-                _debugger_says(path, packet)
-            equal(pair.dst.status(), 'inmigrate', f'after {packet}')
-            pair.migrate()
-            equal(pair.wait_end(), 'completed', 'ended as')
-            equal(pair.dst.wait_status('running'), 'running', 'then')
-
-
 CASES = {f.__name__.replace('_', '-'): f for f in (
     no_copy_after_handoff, no_copy_after_precopy, copy_if_it_never_ran,
-    snapshot_after_handoff, debugger_before_it_comes)}
+    snapshot_after_handoff)}

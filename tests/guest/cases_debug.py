@@ -6,7 +6,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import socket
 
 from common import audit, booted, check, equal, paging_slowly, wait_until
+from disks import Disk
 from hybridmig.migrate import Migration
+from machines import machines
 
 #: The least bare guest that is still handed over.
 SMALL = {'bare': True, 'mem': 64, 'pages': 8192, 'rate': '200mbit'}
@@ -120,6 +122,52 @@ def debugger_at_destination(logs):
         audit(pair, 'dst')
 
 
+def debugger_after_migration(logs):
+    """
+    Who looks at what a migration left, hybrid or not, does not take the guest
+    back: not its vCPUs, not its disks.
+    """
+    for hybrid in (False, True):
+        with machines(logs) as pair:
+            disk = Disk(pair, 'disk')
+            pair.migrate(src_caps={'hybrid': hybrid})
+            equal(pair.wait_end(), 'completed', 'ended as')
+            pair.src.wait_status('postmigrate')
+            pair.dst.wait_status('running')
+            _stays_stopped(pair.src, Debugger(pair.src), 'postmigrate',
+                           'at the destination')
+            check(not disk.active(pair.src), 'the disk was taken back')
+            equal(pair.dst.status(), 'running', 'destination')
+
+
+def debugger_at_incoming(logs):
+    """Whether the guest starts when it has come is said by -S, not by gdb."""
+    for line, comes_as in (([], 'running'), (['-S'], 'paused')):
+        with machines(logs, dst_extra=line) as pair:
+            _stays_stopped(pair.dst, Debugger(pair.dst), 'inmigrate',
+                           'not come')
+            pair.migrate()
+            equal(pair.wait_end(), 'completed', 'ended as')
+            pair.dst.wait_status(comes_as)
+
+
+def debugger_without_disks(logs):
+    """A guest whose disks wait for an operator waits with them."""
+    with machines(logs, dst_extra=['-S']) as pair:
+        disk = Disk(pair, 'disk')
+        for guest in (pair.src, pair.dst):
+            guest.set_capabilities({'late-block-activate': True})
+        pair.migrate()
+        equal(pair.wait_end(), 'completed', 'ended as')
+        pair.dst.wait_status('paused')
+        _stays_stopped(pair.dst, Debugger(pair.dst), 'paused', 'inactive')
+        check(not disk.active(pair.dst), 'the disk was taken')
+        pair.dst.qmp('cont')
+        pair.dst.wait_status('running')
+        check(disk.active(pair.dst), 'it runs without its disk')
+
+
 CASES = {f.__name__.replace('_', '-'): f for f in (
     debugger_at_source, debugger_in_pre_switchover,
-    debugger_at_destination)}
+    debugger_at_destination, debugger_after_migration,
+    debugger_at_incoming, debugger_without_disks)}

@@ -132,7 +132,7 @@ MISMATCHES = {
     'usb': ({'extra': ('-device', 'usb-ehci,addr=9'),
              'link': {'src_extra': ['-device', 'usb-tablet']}},
             {}, 'usb-ptr'),
-    'memory': ({'dst_extra': ['-m', '192']}, {}, 'Size mismatch: pc.ram'),
+    'memory': ({'dst_extra': ['-m', '192']}, {}, "'pc.ram' has"),
     'machine': ({'dst_extra': ['-machine', 'pc-i440fx-9.0']},
                 {}, "local is 'pc-i440fx-9.0'"),
     'vcpus': ({'dst_extra': ['-smp', '2'], 'smp': 3}, {}, "'cpu_common'"),

@@ -193,7 +193,8 @@ def _paused_destination(logs, end):
     """The guest there waits for pages; end(guest) has to end that QEMU."""
     with booted(logs, rate='unlimited') as pair:
         migration, channels = _start(pair, False)
-        migration.wait_status('src', 'postcopy-active', timeout=PATIENCE)
+        # RUNNING has come: what is lost before that may be the GRANT
+        migration.wait_phase('paging', PATIENCE)
         channels.close()
         _wait_paused(migration, 1)
         stands_still(pair, 'dst')

@@ -12,7 +12,8 @@ from common import IDLE, audit, booted, check, equal
 from hybridmig import paths
 from hybridmig.migrate import Migration
 from hybridmig.runs import Run
-from memory import LEDGER, MIB, Cgroup, end, huge_pages, inflate, tmpfs
+from memory import (LEDGER, MIB, end, huge_pages, inflate, own_group,
+                    tmpfs)
 
 #: 64 GiB that the guest may get; the host has not as much.
 VIRTIO_MEM = ('-object', 'memory-backend-ram,id=vm0,size=64G,reserve=off',
@@ -105,30 +106,20 @@ def check_off_at_destination(logs):
     _taken(logs, {'hybrid-memory-check': 'off'})
 
 
-def _group(limit):
-    group = Cgroup(limit)
-    if not group.path:
-        print('# no control group of our own: not tested')
-    return group
-
-
 def cgroup_limit(logs):
     """
     The harness's own network namespaces hide /sys/fs/cgroup; the limit holds
     all the same.
     """
-    group = _group(100 * MIB)
-    if not group.path:
-        return
-    try:
+    with own_group(100 * MIB) as group:
+        if not group.path:
+            return
         with booted(logs, IDLE) as pair:
             group.take(pair.dst)
             _memory_refused(end(pair))
             pair.renew_destination()
             equal(end(pair)[0], 'completed', 'the second migration')
             audit(pair, 'dst')
-    finally:
-        group.close()
 
 
 #: Neither this process nor the first one sees a control group.
@@ -199,11 +190,10 @@ def cgroup_hidden(logs):
 
 def balloon(logs):
     """What the balloon has taken is not needed: the limit leaves room."""
-    group = _group(200 * MIB)
-    if not group.path:
-        return
     mem = 512
-    try:
+    with own_group(200 * MIB) as group:
+        if not group.path:
+            return
         path = os.path.join(paths.BUILD, f'balloon-{os.getpid()}')
         with _awake(logs, ('-device', 'virtio-balloon-pci,addr=9,vectors=0'),
                     mem, link={'src_extra': (
@@ -224,8 +214,6 @@ def balloon(logs):
             equal(status, 'completed', f'ended ({error}) as')
             check(src['memory-needed'] < 120 * MIB, src)
             audit(pair, 'dst')
-    finally:
-        group.close()
 
 
 def _huge(size, more=''):

@@ -2,7 +2,9 @@
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
+import contextlib
 import os
+import random
 import signal
 import socket
 import struct
@@ -104,6 +106,45 @@ def quit_in_a_recording(logs):
                 qemu.kill()
 
 
+def _monitor(path):
+    qmp = socket.socket(socket.AF_UNIX)
+    qmp.settimeout(15)
+    wait_until(lambda: not qmp.connect_ex(path), 'no monitor')
+    qmp.recv(4096)
+    qmp.sendall(b'{"execute": "qmp_capabilities", '
+                b'"arguments": {"enable": ["oob"]}}')
+    qmp.recv(4096)
+    return qmp
+
+
+def quit_while_asked(logs):
+    """
+    Clients send commands up to the end.  Upstream's QEMU ends by SIGSEGV in
+    one of twenty or thirty.
+    """
+    command = b'{"execute": "query-status"}'
+    for turn in range(100):
+        with Run(logs=logs) as run, contextlib.ExitStack() as clean:
+            paths_of = [f'{run.folder}/{n}.sock' for n in range(24)]
+            qemu = clean.enter_context(subprocess.Popen([
+                paths.built(PATCHED), '-M', 'none', '-m', '4M', '-nodefaults',
+                '-display', 'none', *(
+                    word for path in paths_of for word in
+                    ('-qmp', f'unix:{path},server=on,wait=off'))]))
+            clean.callback(qemu.kill)
+            first, *others = [clean.enter_context(_monitor(path))
+                              for path in paths_of]
+            first.sendall(b'{"execute": "quit"}')
+            while others and qemu.poll() is None:
+                one = random.choice(others)
+                try:
+                    one.send(command, socket.MSG_DONTWAIT)
+                except OSError:
+                    others.remove(one)
+                time.sleep(random.random() / 10000)
+            equal(qemu.wait(20), 0, f'turn {turn}: ended with')
+
+
 def return_path_is_full(logs):
     """A source that asks, and reads no answer: the monitor answers."""
     with Run(logs=logs) as run:
@@ -155,6 +196,6 @@ def _flood(path, stream, source):
 
 
 _ALL = (sigterm_flushes, quit_flushes, quit_while_stopping,
-        quit_in_a_recording, return_path_is_full)
+        quit_in_a_recording, quit_while_asked, return_path_is_full)
 CASES = {f.__name__.replace('_', '-'): f for f in _ALL}
 LONG = {'quit-flushes', 'quit-while-stopping'}

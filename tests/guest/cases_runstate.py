@@ -4,7 +4,7 @@ can leave them.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import socket
-import threading
+from functools import partial
 
 from common import check, equal
 from hybridmig.monitor import QmpError
@@ -206,13 +206,13 @@ def _events(log, begin, end):
                                      seen.index(('MIGRATION', end))]]
 
 
-def _reset_all_the_time(pair, done):
-    """Until it is refused, or the migration is over."""
-    while not done.is_set():
-        try:
-            pair.src.qmp('system_reset')
-        except QmpError:
-            break
+def _reset(guest):
+    """False: it is refused."""
+    try:
+        guest.qmp('system_reset')
+        return True
+    except QmpError:
+        return False
 
 
 def resets_up_to_switchover(logs):
@@ -222,16 +222,9 @@ def resets_up_to_switchover(logs):
     """
     for number in range(10):
         with machines(logs) as pair:
-            done = threading.Event()
-            asks = threading.Thread(target=_reset_all_the_time,
-                                    args=(pair, done))
-            asks.start()
-            try:
+            with pair.all_the_time(partial(_reset, pair.src)):
                 pair.migrate(handoff=number % 2 == 0)
                 equal(pair.wait_end(), 'completed', 'ended as')
-            finally:
-                done.set()
-                asks.join()
             check(pair.log.find('src', 'RESET'), 'nothing was tried')
             check('RESET' not in _events(pair.log, 'device', 'completed'),
                   'it was reset while it was handed over')

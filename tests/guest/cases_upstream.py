@@ -25,17 +25,22 @@ def _about(patched, unpatched, what, times):
           f'{what}: {patched}, unpatched {unpatched}')
 
 
-def _snapshot(logs, binary):
+def _snapshot(pair):
     """Of a guest that writes meanwhile: each first write waits for its page."""
+    caps = {**EVENTS, 'background-snapshot': True}
+    migration = Migration(pair, caps, EVENTS, {'max-bandwidth': 16 << 20})
+    path = os.path.join(pair.run.folder, 'snapshot')
+    before = _calls(pair.src, 'syscw')
+    migration.start(f'exec:cat > {path}')
+    check(migration.wait_status('src', 'completed'), 'no snapshot')
+    calls = _calls(pair.src, 'syscw') - before
+    equal(pair.src.status(), 'running', 'the guest is')
+    return migration, path, calls
+
+
+def _snapshot_writes(logs, binary):
     with booted(logs, WORK, src=binary, **SMALL) as pair:
-        caps = {**EVENTS, 'background-snapshot': True}
-        migration = Migration(pair, caps, EVENTS, {'max-bandwidth': 16 << 20})
-        path = os.path.join(pair.run.folder, 'snapshot')
-        before = _calls(pair.src, 'syscw')
-        migration.start(f'exec:cat > {path}')
-        check(migration.wait_status('src', 'completed'), 'no snapshot')
-        calls = _calls(pair.src, 'syscw') - before
-        equal(pair.src.status(), 'running', 'the guest is')
+        calls = _snapshot(pair)[2]
         audit(pair, 'src')
         return calls
 
@@ -45,8 +50,26 @@ def background_snapshot_writes(logs):
     A page that a vCPU waits to write is sent by one write, not by more: it is
     flushed before it may be written, and need not be once it was requested.
     """
-    _about(_snapshot(logs, PATCHED), _snapshot(logs, UNPATCHED), 'writes',
-           1.5)
+    _about(_snapshot_writes(logs, PATCHED), _snapshot_writes(logs, UNPATCHED),
+           'writes', 1.5)
+
+
+def background_snapshot_restored(logs):
+    """Its stream has no end of RAM, and devices behind it; old ones, too."""
+    for binary in (PATCHED, UNPATCHED):
+        with booted(logs, WORK, src=binary, **SMALL) as pair:
+            migration, path, _ = _snapshot(pair)
+            pair.src.qmp('stop')
+            pair.dst.qmp('migrate-incoming', {'uri': f'exec:cat {path}'})
+            check(migration.wait_status('dst', 'completed'), 'not loaded')
+            wait_until(lambda: pair.dst.status() == 'running',
+                       'it does not run')
+            found = pair.dst.audit()
+            check(found.right, f'memory: {found}')
+            equal(found.pages, pair.config.pages, 'pages checked')
+            # It goes on where it was then, and says what it said a second time
+            pair.console.faults.clear()
+            audit(pair, 'dst')
 
 
 def _load(logs, binary):
@@ -72,4 +95,5 @@ def buffers_as_they_were(logs):
 
 
 CASES = {f.__name__.replace('_', '-'): f for f in (
-    background_snapshot_writes, buffers_as_they_were)}
+    background_snapshot_writes, background_snapshot_restored,
+    buffers_as_they_were)}

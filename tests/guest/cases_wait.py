@@ -55,3 +55,7 @@ def huge_pages_on_demand(logs):
 
 
 CASES = {'wait-huge-pages-on-demand': huge_pages_on_demand}
+
+#: In 3 of 12 runs in a row the kernel ended a connection (ETIMEDOUT); before
+#: that it never did. Whose fault that is has to be found.
+LONG = {'wait-huge-pages-on-demand'}

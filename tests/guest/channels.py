@@ -19,7 +19,13 @@ _NUMBER = itertools.count(1)
 
 class Connection:
     """One connection through the proxy."""
-    def __init__(self, source, destination, stalled=False):
+    def __init__(self, source, destination, stalled=False, to_dst=None,
+                 room=None):
+        self._to_dst = to_dst
+        if room:
+            for one in (source, destination):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+        self._at_once = room or 65536
         self._ends = {TO_DST: (source, destination),
                       TO_SRC: (destination, source)}
         self._going = {way: threading.Event() for way in self._ends}
@@ -33,8 +39,10 @@ class Connection:
     def _forward(self, way):
         from_, to = self._ends[way]
         with contextlib.suppress(OSError):
-            while data := from_.recv(65536):
+            while data := from_.recv(self._at_once):
                 self._going[way].wait()
+                if self._to_dst and way == TO_DST:
+                    data = self._to_dst(data)
                 if not self._swallows:
                     to.sendall(data)
         self._going[way].wait()
@@ -44,6 +52,10 @@ class Connection:
     def stall(self, *ways):
         for way in ways or self._ends:
             self._going[way].clear()
+
+    def go_on(self):
+        for going in self._going.values():
+            going.set()
 
     def swallow(self):
         """Take all that comes, as a link does that loses it, silently."""
@@ -61,22 +73,26 @@ class Connection:
         for one in self._ends[TO_DST]:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-        for event in self._going.values():
-            event.set()
+        self.go_on()
 
 
 class Channels(Forwarder):
     """Unix sockets, forwarded. lose: numbers of the connections that lead
     nowhere: accepted, and then silent, or closed if close_lost. stalled: no
-    connection lets anything through. before[number] is called when that one has
+    connection lets anything through. to_dst(data) says what the destination
+    gets of what the source sends. room: how many bytes it holds, as far as the
+    kernel can be told. before[number] is called when that one has
     come, before the destination sees it.
     """
-    def __init__(self, run, target, lose=(), close_lost=False, stalled=False):
+    def __init__(self, run, target, lose=(), close_lost=False, stalled=False,
+                 to_dst=None, room=None):
         self.path = f'{run.folder}/channels{next(_NUMBER)}.sock'
         super().__init__(target, listener(self.path))
         self._lose = lose
         self._close_lost = close_lost
         self._stalled = stalled
+        self._to_dst = to_dst
+        self._room = room
         self.connections = []
         self.accepted = 0
         self.before = {}
@@ -96,7 +112,8 @@ class Channels(Forwarder):
             self.before.get(self.accepted, lambda: None)()
             if self.accepted not in self._lose:
                 connection = Connection(source, self._connect(),
-                                        self._stalled)
+                                        self._stalled, self._to_dst,
+                                        self._room)
             elif self._close_lost:
                 source.close()
             self.connections.append(connection)

@@ -156,13 +156,17 @@ def cut_in_paging(migration):
                    phase='paging')
 
 
+def pause_both(migration):
+    migration.pause()
+    for side in ('src', 'dst'):
+        migration.wait_status(side, 'postcopy-paused', timeout=30)
+
+
 def recover_cut(migration):
     """The link is cut in paging: as the operator's guide says, to the end."""
     link = migration.pair.link
     migration.pair.log.wait(lambda: link.cut_mode, 60, 'paging')
-    migration.pause()
-    for side in ('src', 'dst'):
-        migration.wait_status(side, 'postcopy-paused', timeout=30)
+    pause_both(migration)
     link.heal()
     migration.recover()
     equal(migration.wait_end(), 'completed', 'ended as')

@@ -15,6 +15,29 @@ def listener(path):
     return one
 
 
+def start(function, *args):
+    """In a thread of its own, until a connection ends."""
+    def body():
+        with contextlib.suppress(OSError):
+            function(*args)
+    threading.Thread(target=body, daemon=True).start()
+
+
+def serve(listening, client):
+    """Calls client(connection) for each, in its thread, until it is closed."""
+    def body():
+        while True:
+            start(client, listening.accept()[0])
+    start(body)
+
+
+def shut(one):
+    """So that a thread that waits for it, or in it, goes on."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
 class Forwarder:
     """
     Takes a source's connections and connects to the UNIX socket target for
@@ -28,17 +51,9 @@ class Forwarder:
     def close(self):
         """Also what the kernel would deliver yet."""
         for one in [self._listener, *self._sockets]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+            shut(one)
 
-    @staticmethod
-    def _start(function, *args):
-        """In a thread of its own, until a connection ends."""
-        def body():
-            with contextlib.suppress(OSError):
-                function(*args)
-        threading.Thread(target=body, daemon=True).start()
+    _start = staticmethod(start)
 
     def _take(self):
         """The next connection of the source."""

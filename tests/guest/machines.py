@@ -10,10 +10,11 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 
 from hybridmig import paths
 from hybridmig.migrate import DST_CAPABILITIES, ENDS, SRC_CAPABILITIES
-from hybridmig.monitor import EventLog, Monitor, QmpError
+from hybridmig.monitor import EventLog, Monitor, Monitored, QmpError
 from hybridmig.runs import Run
 from hybridmig.waiting import until
 
@@ -22,7 +23,7 @@ from hybridmig.waiting import until
 SLOW = 4096
 
 
-class Machine:
+class Machine(Monitored):
     """One of them."""
     def __init__(self, run, log, side, binary, extra=()):
         self.side = side
@@ -40,9 +41,6 @@ class Machine:
                 pass_fds=[theirs.fileno()])
         run.callback(self.stop)
         self.monitor = Monitor(side, log, ours)
-
-    def qmp(self, name, arguments=None, **how):
-        return self.monitor.command(name, arguments, **how)
 
     def hmp(self, line):
         return self.qmp('human-monitor-command', {'command-line': line})
@@ -93,8 +91,10 @@ class Machines:
                            [*dst_extra, *line(run, 'dst'),
                             '-incoming', 'defer'])
 
-    def migrate(self, handoff=False, src_caps=None, **parameters):
-        """handoff: at once, else it completes as precopy."""
+    def migrate(self, handoff=False, src_caps=None, to=None, **parameters):
+        """
+        handoff: at once, else it completes as precopy; to: by way of that
+        """
         caps = {**SRC_CAPABILITIES, **(src_caps or {})}
         if handoff:
             parameters = {'max-bandwidth': SLOW, **parameters}
@@ -103,15 +103,12 @@ class Machines:
             parameters = {'avail-switchover-bandwidth': 1 << 30,
                           'downtime-limit': 10000, **parameters}
         for guest, values in ((self.src, caps), (self.dst, DST_CAPABILITIES)):
-            guest.qmp('migrate-set-capabilities', {'capabilities': [
-                {'capability': name, 'state': state}
-                for name, state in values.items()]})
-        self.src.qmp('migrate-set-parameters',
-                     {name.replace('_', '-'): value
-                      for name, value in parameters.items()})
+            guest.set_capabilities(values)
+        self.src.set_parameters({name.replace('_', '-'): value
+                                 for name, value in parameters.items()})
         uri = f'unix:{self.run.folder}/migration.sock'
         self.dst.qmp('migrate-incoming', {'uri': uri})
-        self.src.qmp('migrate', {'uri': uri})
+        self.src.qmp('migrate', {'uri': to or uri})
         if handoff:
             self.src.qmp('migrate-start-postcopy')
 
@@ -126,6 +123,22 @@ class Machines:
 
     def wait_end(self):
         return self.wait(*ENDS)
+
+    @contextlib.contextmanager
+    def all_the_time(self, ask):
+        """Meanwhile, as long as ask() returns true, it is called again."""
+        done = threading.Event()
+
+        def body():
+            while not done.is_set() and ask():
+                pass
+        asks = threading.Thread(target=body)
+        asks.start()
+        try:
+            yield
+        finally:
+            done.set()
+            asks.join()
 
     def to_device(self):
         """Consent to the switch; the destination does not run: (BACK) or

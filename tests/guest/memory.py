@@ -43,18 +43,35 @@ def end(pair, dst=None, before=None, **parameters):
 
 
 class Cgroup:
-    """A control group of our own with a limit on memory, version 1 or 2."""
-    def __init__(self, limit):
+    """A control group of our own with a limit, version 1 or 2.
+
+    kind: "memory", in bytes, or "pids", processes and threads; path is None if
+    we may not have one.
+    """
+    LIMITS = {'memory': ('memory.limit_in_bytes', 'memory.max'),
+              'pids': ('pids.max', 'pids.max')}
+
+    def __init__(self, limit='max', kind='memory'):
         self.path = None
-        for top, name in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'),
-                          ('/sys/fs/cgroup', 'memory.max')):
+        for top, name in zip((f'/sys/fs/cgroup/{kind}', '/sys/fs/cgroup'),
+                             self.LIMITS[kind]):
             path = os.path.join(top, f'hybrid-test-{os.getpid()}')
             with contextlib.suppress(OSError):
                 os.mkdir(path)
                 self.path = path
-                self._write(name, limit)
+                self._limit = name
+                self.limit(limit)
                 return
             self.close()
+
+    def limit(self, value):
+        self._write(self._limit, value)
+
+    def threads(self):
+        """How many there are now; kind is pids."""
+        with open(os.path.join(self.path, 'pids.current'),
+                  encoding='ascii') as f:
+            return int(f.read())
 
     def _write(self, name, value):
         with open(os.path.join(self.path, name), 'w', encoding='ascii') as out:
@@ -73,6 +90,30 @@ class Cgroup:
         if self.path:
             until(gone, 10, f'{self.path} is empty')
         self.path = None
+
+
+@contextlib.contextmanager
+def own_group(limit='max', kind='memory'):
+    """A Cgroup, to the end; says so if we may not have one."""
+    group = Cgroup(limit, kind)
+    try:
+        if not group.path:
+            print('# no control group of our own: not tested')
+        yield group
+    finally:
+        group.close()
+
+
+def room_goes(group, left):
+    """
+    For a destination in that group: what it may have is bounded by @left
+    bytes from its first round on.  To be called with the migration.
+    """
+    def before(migration):
+        group.take(migration.pair.dst)
+        migration.when(lambda: group.limit(left), 'src',
+                       'MIGRATION_HYBRID_PHASE', phase='rounds', round=1)
+    return before
 
 
 def tree(pid):

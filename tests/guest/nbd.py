@@ -3,10 +3,10 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import os
-import socket
 import struct
-import threading
 import time
+
+from forward import listener, serve
 
 _OPTION = 0x49484156454f5054
 _OPT_REPLY = 0x3e889045565a9
@@ -21,19 +21,8 @@ class SlowDisk:
     def __init__(self, path, size=1 << 20, flush_takes=0.0):
         self.path, self.size, self.flush_takes = path, size, flush_takes
         self.flushes, self.writes = 0, 0
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._client, args=(connection,),
-                             daemon=True).start()
+        self._listener = listener(path)
+        serve(self._listener, self._client)
 
     def _client(self, connection):
         with connection, connection.makefile('rb') as stream:

@@ -17,7 +17,8 @@ SHUT, PONG, REQ_PAGES_ID, REQ_PAGES = 'SHUT', 'PONG', 'REQ_PAGES_ID', \
 _UPSTREAM = {1: SHUT, 2: PONG, 3: REQ_PAGES_ID, 4: REQ_PAGES}
 _HYBRID_TYPE = 0x6879
 _HYBRID = {16: 'READY', 17: 'REFUSE', 18: 'LOADED', 19: 'RUNNING',
-           20: 'STATS', 21: 'VCPU', 22: 'PLACED'}
+           20: 'STATS', 22: 'PLACED', 25: 'DELTAS', 26: 'RAW',
+           27: 'DROPPED'}
 
 
 def page_request(offset, length=4096, block=b'pc.ram'):

@@ -8,6 +8,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "qobject/qdict.h"
 #include "libqtest.h"
 #include "migration/framework.h"
 #include "migration/hybrid-relay.h"
@@ -40,6 +42,20 @@
 #define HALF_A_SECTION  "08 6879 000a 0006 0001 00000000 0000"
 #define A_SECTION       "02 00000002"
 #define THE_END         "00"
+/* Differences: kind, slot, version, name of the block, offset, the page */
+#define PC_RAM          "0006 70632e72616d"
+#define BASE(slot, version, name, offset) \
+                        "08 6879 101c 0007 0001 " slot " " version " " name \
+                        " " offset " 5a*4096 "
+#define A_BASE          BASE("00000000", "00000001", PC_RAM, PAGE_1)
+#define PAGE_1          "0000000000001000"
+#define NO_SUCH         "The source sent a base for slot"
+#define DELTAS(pages)   "08 6879 0008 0008 0001 " pages " "
+/* A section of RAM with one page: slot, version, length, checksum */
+#define DIFFERENCE(length) \
+                        "02 00000001 0000000000001040 06 70632e72616d " \
+                        "00000000 00000001 " length " 12345678 " \
+                        "0000000000000010 7e 00000001"
 
 /* The destination gives up, with nothing started; the source has the guest */
 static const HybridAdded gives_up[] = {
@@ -64,6 +80,28 @@ static const HybridAdded gives_up[] = {
     { PACKAGED, 0, "08 6879 0004 0001 0001" },
 };
 
+static const HybridAdded bases_give_up[] = {
+    { SETTINGS, 0, A_BASE, "its log says why" },
+    { ADVISE, 0, BASE("ffffffff", "00000001", PC_RAM, PAGE_1), NO_SUCH },
+    { ADVISE, 0, BASE("00000000", "00000001", "0006 70632e52414d", PAGE_1),
+      NO_SUCH },
+    { ADVISE, 0, BASE("00000000", "00000001", PC_RAM, "0000000000001800"),
+      NO_SUCH },
+    { ADVISE, 0, BASE("00000000", "00000001", PC_RAM, "0000100000000000"),
+      NO_SUCH },
+    { ADVISE, 0, BASE("00000000", "00000001", PC_RAM, "fffffffffffff000"),
+      NO_SUCH },
+    { ADVISE, 0, BASE("00000000", "00000001", "ffff 70632e72616d", PAGE_1),
+      "BASE is too short" },
+    { ADVISE, 0, A_BASE "08 6879 000c 0007 0001 00000000 00000001",
+      "BASE is too short" },
+    { ADVISE, 0, "08 6879 001e 0007 0001 00000000 00000001 " PC_RAM
+                 " " PAGE_1 " 5a5a", "BASE is too short" },
+    { ADVISE, 0, "08 6879 ffff 0007 0001 00*65531",
+      "hybrid message of 65535 bytes" },
+    { PACKAGED, 0, DELTAS("00000005"), "it sent DELTAS in state READY" },
+};
+
 /* Both pause, GRANT was said: it can be recovered */
 static const HybridAdded pauses[] = {
     { GRANT, -1, THE_END },
@@ -73,6 +111,14 @@ static const HybridAdded pauses[] = {
     { GRANT, GRANT_SIZE, A_LISTEN },
     { GRANT, GRANT_SIZE, AN_ADVISE },
     { GRANT, GRANT_SIZE, A_PACKAGE },
+    /* The guest has stopped: nothing is kept any more */
+    { GRANT, 0, A_BASE, "it sent BASE in state LOADED" },
+    { GRANT, GRANT_SIZE, A_BASE, "it sent BASE in state RUNNING" },
+    /* There is no base: asked for as a whole, which the source never did */
+    { GRANT, GRANT_SIZE, DIFFERENCE("0000"),
+      "asks for a page again that was not sent as a difference" },
+    { GRANT, GRANT_SIZE, DIFFERENCE("0801"),
+      "sent a difference of 2049 bytes" },
 };
 
 static const HybridAdded ignored[] = {
@@ -80,6 +126,12 @@ static const HybridAdded ignored[] = {
     { SETTINGS, 0, AN_UNKNOWN },
     { GRANT, 0, AN_UNKNOWN },
     { GRANT, GRANT_SIZE, AN_ABORT " " AN_UNKNOWN },
+    /* A slot's last base counts, whatever it is; nobody uses these */
+    { ADVISE, 0, A_BASE A_BASE BASE("00000000", "ffffffff", PC_RAM, PAGE_1)
+                 BASE("00000000", "00000000", PC_RAM, PAGE_1) },
+    /* So many will never be there, or were */
+    { GRANT, GRANT_SIZE, DELTAS("00000005") },
+    { GRANT, GRANT_SIZE, DELTAS("00000000") DELTAS("ffffffff") },
 };
 
 /* On a recovered connection, in place of GRANT or before it */
@@ -110,22 +162,43 @@ static HybridRelay *migrate_through(HybridRig *rig, const HybridAdded *added)
     return relay;
 }
 
-static void test_gives_up(void)
+static void check_said(HybridRig *rig, const HybridAdded *added)
+{
+    QDict *rsp = migrate_query(rig->from);
+    const char *desc = qdict_get_try_str(rsp, "error-desc");
+
+    g_test_message("the source says '%s'", desc);
+    g_assert(!added->said || (desc && strstr(desc, added->said)));
+    qobject_unref(rsp);
+}
+
+static void give_up(const HybridAdded *added, size_t n)
 {
     HybridRig *rig = hostile_rig();
 
     if (!rig) {
         return;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(gives_up); i++) {
-        HybridRelay *relay = migrate_through(rig, &gives_up[i]);
+    for (size_t i = 0; i < n; i++) {
+        HybridRelay *relay = migrate_through(rig, &added[i]);
 
         hybrid_wait_status(rig->from, "failed");
+        check_said(rig, &added[i]);
         hybrid_check_source_runs(rig);
         hybrid_relay_free(relay);
         hybrid_rig_replace_target(rig);
     }
     hybrid_rig_migrate_again(rig);
+}
+
+static void test_gives_up(void)
+{
+    give_up(gives_up, ARRAY_SIZE(gives_up));
+}
+
+static void test_bases_give_up(void)
+{
+    give_up(bases_give_up, ARRAY_SIZE(bases_give_up));
 }
 
 static void recover(HybridRig *rig, const HybridAdded *added)
@@ -162,6 +235,8 @@ static void test_pauses(void)
             return;
         }
         relay = migrate_through(rig, &pauses[i]);
+        hybrid_wait_status(rig->from, "postcopy-paused");
+        check_said(rig, &pauses[i]);
         recover(rig, NULL);
         hybrid_relay_free(relay);
         wait_for_migration_complete(rig->from);
@@ -190,6 +265,19 @@ static void test_not_granted(void)
     hybrid_rig_end(rig);
 }
 
+/* All that one slot takes, and only until the end */
+static void check_memory(HybridRig *rig)
+{
+    QDict *info = hybrid_info(rig->to);
+    QDict *deltas = qdict_get_qdict(info, "deltas");
+
+    g_assert(deltas);
+    g_assert_cmpint(qdict_get_int(deltas, "memory-peak"), <=, 4 * MiB);
+    g_assert_cmpint(qdict_get_int(deltas, "memory"), ==, 0);
+    g_assert_cmpint(qdict_get_int(deltas, "pages"), <=, 1);
+    qobject_unref(info);
+}
+
 static void test_ignored(void)
 {
     for (size_t i = 0; i < ARRAY_SIZE(ignored); i++) {
@@ -199,9 +287,12 @@ static void test_ignored(void)
         if (!rig) {
             return;
         }
+        /* One slot: what else there is of bases and differences is added */
+        migrate_set_parameter_int(rig->from, "hybrid-delta-cache", 4 * KiB);
         relay = migrate_through(rig, &ignored[i]);
         wait_for_migration_complete(rig->from);
         hybrid_relay_free(relay);
+        check_memory(rig);
         hybrid_rig_end(rig);
     }
 }
@@ -234,6 +325,8 @@ void hybrid_add_hostile_source_tests(MigrationTestEnv *env)
 {
     migration_test_add("/migration/hybrid/hostile/destination-gives-up",
                        test_gives_up);
+    migration_test_add("/migration/hybrid/hostile/destination-bases",
+                       test_bases_give_up);
     migration_test_add("/migration/hybrid/hostile/destination-pauses",
                        test_pauses);
     migration_test_add("/migration/hybrid/hostile/destination-not-granted",

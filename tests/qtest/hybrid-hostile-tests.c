@@ -11,6 +11,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
 #include "libqtest.h"
 #include "migration/framework.h"
 #include "migration/hybrid-peer.h"
@@ -19,7 +21,7 @@
 #include "migration/migration-util.h"
 #include "qobject/qdict.h"
 
-/* As in migration/migration.c and migration/common/wire.h */
+/* As in migration/migration.c and migration/protocol/messages.h */
 #define RP_SHUT             1
 #define RP_PONG             2
 #define RP_REQ_PAGES_ID     3
@@ -35,6 +37,11 @@ typedef struct Said {
 } Said;
 
 #define PRIVATE(kind) "00" kind " 0001"
+#define DELTAS PRIVATE("19")
+#define RAW PRIVATE("1a")
+#define DROPPED PRIVATE("1b")
+#define RAM_NAME " 0006 70632e72616d "  /* pc.ram */
+#define NOT_SENT "asks for a page again that was not sent as a difference"
 #define RAM_ID "06 70632e72616d"        /* pc.ram */
 #define ZERO8 "0000000000000000"
 
@@ -51,8 +58,10 @@ static const Said any_agreed[] = {
     { RP_HYBRID, PRIVATE("12"), "it said LOADED in" },
     { RP_HYBRID, PRIVATE("13") "00000001", "it said RUNNING in" },
     { RP_HYBRID, PRIVATE("14") ZERO8 "00000000", "it said STATS in" },
-    { RP_HYBRID, PRIVATE("15") "00000000", "it said VCPU in" },
+    { RP_HYBRID, PRIVATE("15") "00000000", NULL },  /* was VCPU */
     { RP_HYBRID, PRIVATE("63") ZERO8, NULL },
+    { RP_HYBRID, DELTAS "00000000", "it said DELTAS in" },
+    { RP_HYBRID, RAW RAM_NAME ZERO8, "it said RAW in" },
     { RP_HYBRID, "00", "hybrid message of 1 bytes" },
     { RP_PONG, "48794281", "it said ACK in" },
     { RP_PONG, "12345678", NULL },
@@ -68,6 +77,7 @@ static const Said in_hello[] = {
 static const Said in_precopy[] = {
     { RP_HYBRID, PRIVATE("10") ZERO8 ZERO8, "it said READY in" },
     { RP_HYBRID, PRIVATE("11") ZERO8 ZERO8 "0000", "it said REFUSE in" },
+    { RP_HYBRID, DROPPED, NULL },   /* of what it never had */
 };
 
 /* Requests are served; these are not for whole pages that there are */
@@ -86,6 +96,14 @@ static const Said in_package[] = {
     { RP_REQ_PAGES_ID, ZERO8 " fffff000 " RAM_ID, "overrun" },
     { RP_REQ_PAGES_ID, ZERO8, "with length 8" },
     { RP_REQ_PAGES_ID, ZERO8 " 00001000 " RAM_ID, NULL },
+    { RP_HYBRID, DELTAS "00000000", "it said DELTAS in" },
+    { RP_HYBRID, DROPPED, NULL },
+    { RP_HYBRID, RAW RAM_NAME ZERO8, NOT_SENT },
+    { RP_HYBRID, RAW RAM_NAME "0000100000000000", NOT_SENT },
+    { RP_HYBRID, RAW RAM_NAME "fffffffffffff000", NOT_SENT },
+    { RP_HYBRID, RAW " 0003 07080a " ZERO8, NOT_SENT },
+    { RP_HYBRID, RAW RAM_NAME "0000", "RAW is too short" },
+    { RP_HYBRID, RAW " ffff 70632e72616d " ZERO8, "RAW is too short" },
 };
 
 static const Said in_granted[] = {
@@ -93,6 +111,9 @@ static const Said in_granted[] = {
     { RP_HYBRID, PRIVATE("10") ZERO8 ZERO8, "it said READY in" },
     { RP_RESUME_ACK, "00000001", "resume_ack before" },
     { RP_REQ_PAGES_ID, ZERO8 " fffff000 " RAM_ID, "overrun" },
+    { RP_HYBRID, DELTAS "00000005", "has placed 5 differences, sent were 0" },
+    { RP_HYBRID, DELTAS "0000", "DELTAS is too short" },
+    { RP_HYBRID, RAW RAM_NAME ZERO8, NOT_SENT },
 };
 
 static void say(HybridPeer *peer, const Said *said)
@@ -247,6 +268,74 @@ static void test_source_granted(void)
     }
 }
 
+static void say_raw(HybridPeer *peer, uint64_t offset)
+{
+    uint8_t body[4 + 2 + 6 + 8] = "\0\x1a\0\1\0\6pc.ram";
+
+    stq_be_p(body + 12, offset);
+    hybrid_peer_say(peer, RP_HYBRID, body, sizeof(body));
+}
+
+static int64_t deltas(HybridRig *rig, const char *member)
+{
+    QDict *info = hybrid_info(rig->from);
+    int64_t n = qdict_get_int(qdict_get_qdict(info, "deltas"), member);
+
+    qobject_unref(info);
+    return n;
+}
+
+/* Given away, with differences on their way to who keeps all bases there are */
+static HybridPeer *keep_bases(HybridRig *rig)
+{
+    HybridPeer *peer = hybrid_peer_new(rig->from, HYBRID_PEER_KEEPS);
+
+    /* Time for a sample, and no end for want of gain */
+    migrate_set_parameter_int(rig->from, "max-bandwidth", 50 * 1000 * 1000);
+    migrate_set_parameter_int(rig->from, "downtime-limit", 1);
+    migrate_set_parameter_int(rig->from, "hybrid-max-rounds", 2);
+    migrate_set_parameter_int(rig->from, "hybrid-min-gain", 0);
+    migrate_qmp(rig->from, rig->to, HYBRID_PEER_URI, NULL, "{}");
+    hybrid_peer_wait(peer, HYBRID_HEARD_PACKAGE);
+    hybrid_peer_say_loaded(peer);
+    hybrid_peer_wait(peer, HYBRID_HEARD_DIFFERENCE);
+    return peer;
+}
+
+/* A page comes again as a whole once, and no base is taken for another */
+static void test_source_differences(void)
+{
+    const Said said[] = {
+        { RP_HYBRID, DELTAS "00000001", "has placed 1 differences" },
+        { 0, NULL, NOT_SENT },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(said); i++) {
+        HybridRig *rig = hostile_rig();
+        HybridPeer *peer;
+
+        if (!rig) {
+            return;
+        }
+        peer = keep_bases(rig);
+        if (said[i].body) {
+            say(peer, &said[i]);
+        } else {
+            for (int n = 0; n < 100; n++) {
+                say_raw(peer, hybrid_peer_difference(peer));
+            }
+        }
+        hybrid_wait_status(rig->from, "postcopy-paused");
+        check_error(rig, &said[i]);
+        g_assert_cmpint(deltas(rig, "refused"), ==, !said[i].body);
+        /* Whatever READY has: half of the guest's memory */
+        g_assert_cmpint(deltas(rig, "memory-peak"), <=, 128 * MiB);
+        g_assert(!hybrid_guest_runs(rig->from));
+        hybrid_peer_free(peer);
+        hybrid_rig_drop(rig);
+    }
+}
+
 void hybrid_add_hostile_tests(MigrationTestEnv *env)
 {
     migration_test_add("/migration/hybrid/hostile/source-hello",
@@ -259,4 +348,6 @@ void hybrid_add_hostile_tests(MigrationTestEnv *env)
                        test_source_package);
     migration_test_add("/migration/hybrid/hostile/source-granted",
                        test_source_granted);
+    migration_test_add("/migration/hybrid/hostile/source-differences",
+                       test_source_differences);
 }

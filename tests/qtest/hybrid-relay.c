@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-visit-sockets.h"
 #include "qemu/atomic.h"
+#include "qemu/cutils.h"
 #include "qemu/sockets.h"
 #include "libqtest.h"
 #include "migration/hybrid-relay.h"
@@ -95,7 +96,10 @@ static void *forward_thread(void *opaque)
         ok = ok && put(relay->destination, b->data, first);
         g_byte_array_remove_range(b, 0, first);
     }
-    hang_up(relay);
+    /* What a destination that has hung up said last is still to be heard */
+    if (ok) {
+        hang_up(relay);
+    }
     return NULL;
 }
 
@@ -138,10 +142,20 @@ HybridRelay *hybrid_relay_new(QTestState *from, const char *uri,
             g_array_append_val(relay->at, byte);
         }
     }
-    for (const char *p = added->add; *p; p += *p == ' ' ? 1 : 2) {
-        if (*p != ' ') {
-            uint8_t byte = hex(p);
+    for (const char *p = added->add; *p; ) {
+        uint8_t byte;
+        long n = 1;
 
+        if (*p == ' ') {
+            p++;
+            continue;
+        }
+        byte = hex(p);
+        p += 2;
+        if (*p == '*') {
+            g_assert_cmpint(qemu_strtol(p + 1, &p, 10, &n), ==, 0);
+        }
+        while (n--) {
             g_byte_array_append(relay->add, &byte, 1);
         }
     }

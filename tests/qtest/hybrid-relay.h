@@ -14,7 +14,8 @@ typedef struct HybridRelay HybridRelay;
 typedef struct HybridAdded {
     const char *at;         /* a message, in hexadecimal; ?? is any byte */
     int skip;               /* bytes of it that go first; -1: it is dropped */
-    const char *add;        /* in hexadecimal */
+    const char *add;        /* in hexadecimal; 00*20 is 20 such bytes */
+    const char *said;       /* by the source afterwards; NULL: not checked */
 } HybridAdded;
 
 /*

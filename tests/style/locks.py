@@ -1,8 +1,9 @@
 """Has clang's thread safety analysis look at the module; prints what it finds.
 
-    locks.py               each access to a member that a lock guards has it held
-    locks.py --planted     plants accesses without the lock; prints those that
-                           were not found
+    locks.py               each access to a member that a lock guards has it held,
+                           each to one that a thread owns is made by that
+    locks.py --planted     plants accesses without; prints those that were not
+                           found
 
 It uses the commands with which build/qemu was built: set up first.
 
@@ -19,30 +20,29 @@ import tempfile
 MODULE = os.path.abspath('migration')
 COMMANDS = 'build/qemu/compile_commands.json'
 TREE = 'migration/hybrid/'
-#: What is added to a file, and has to be found
+#: What a function that is added to a file says, and has to be found
 PLANTED = {
-    'source/rounds.c': '''
+    'source/rounds.c': 'hybrid_source()->rp_ended',
+    'source/push.c': 'hybrid_source()->held',
+    'source/kick.c': 'hybrid_rounds_bandwidth(hybrid_source()->rounds)',
+    'source/messages.c': '(hybrid_push_early_begin(), 1)',
+    'source/probe.c': 'hybrid_source()->vm_state',
+    'source/alive.c': 'hybrid_source()->watch->idle',
+    'source/delta.c': 'hybrid_source()->deltas->in_pass',
+    'destination/faults.c': 'hybrid_destination()->faults->blocktime',
+    'destination/window.c': 'hybrid_destination()->reading->placed',
+    'destination/alive.c': 'hybrid_destination()->watch->both.own_ms',
+    'source/grant.c': 'hybrid_src_step(hybrid_source(), HANDOFF_EV_CANCEL)',
+    'destination/handoff.c': 'hybrid_destination()->running_said = true',
+}
+#: Any number, and any pointer, can be told from 0
+PLANT = '''
 bool planted(void);
 bool planted(void)
-{
-    return hybrid_source()->rp_ended;
-}
-''',
-    'source/handoff.c': '''
-void planted(void);
-void planted(void)
-{
-    hybrid_src_step(hybrid_source(), HANDOFF_EV_CANCEL);
-}
-''',
-    'destination/handoff.c': '''
-void planted(void);
-void planted(void)
-{
-    hybrid_destination()->running_said = true;
-}
-''',
-}
+{{
+    return ({}) != 0;
+}}
+'''
 
 
 class Analysis:
@@ -85,8 +85,8 @@ def main():
             for name, text in PLANTED.items():
                 with open(os.path.join(analysis.module, name), 'a',
                           encoding='utf-8') as out:
-                    out.write(text)
-                if not any('requires holding mutex' in fault
+                    out.write(PLANT.format(text))
+                if not any('requires holding ' in fault
                            for fault in analysis.faults(name)):
                     print(f'not found in {name}')
             return

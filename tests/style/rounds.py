@@ -21,7 +21,7 @@ def read(name):
 
 def main():
     code = read('migration/policy/rounds-table.h')
-    code = re.findall(r'ROW\((\w+), *(\w+), *(\w+), *(\w+)\)',
+    code = re.findall(r'ROW\((\w+), *(\w+), *(\w+), *(\w+), *(\w+)\)',
                       code[code.index('#define HYBRID_ROUNDS_TABLE(ROW)'):])
     text = read(sys.argv[1] if len(sys.argv) > 1 else 'docs/internals.md')
     table = text[text.index(HEAD):].split('\n\n')[0].splitlines()[2:]

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include "../remove-all.h"
+#include "remove-all.h"
 #include "ledger-help.h"
 
 char *top;

@@ -14,7 +14,6 @@
 
 typedef struct Memory {
     unsigned n;
-    unsigned vcpus;             /* that are told apart */
     HybridPushBlock blocks[4];
     unsigned long *bits[4];
     uint16_t *heat[4];
@@ -54,7 +53,7 @@ static inline void add_block(Memory *m, uint64_t pages, uint32_t ratio)
 
 static inline void start(Memory *m)
 {
-    m->push = hybrid_push_new(m->blocks, m->n, CHUNK, m->vcpus);
+    m->push = hybrid_push_new(m->blocks, m->n, CHUNK);
 }
 
 static inline void end(Memory *m)
@@ -101,18 +100,12 @@ static inline unsigned send_host_page(Memory *m, unsigned block, uint64_t page)
 }
 
 /* A fault that is served at once */
-static inline void fault_of(Memory *m, unsigned vcpu, unsigned block,
-                            uint64_t page)
+static inline void fault(Memory *m, unsigned block, uint64_t page)
 {
     const HybridPushBlock *b = &m->blocks[block];
 
-    hybrid_push_note_fault(m->push, vcpu, block, page, m->now_us);
+    hybrid_push_note_fault(m->push, block, page, m->now_us);
     send_host_page(m, block, page / b->ratio * b->ratio);
-}
-
-static inline void fault(Memory *m, unsigned block, uint64_t page)
-{
-    fault_of(m, UINT_MAX, block, page);
 }
 
 /* What is picked must be dirty, and the first such of its host page */

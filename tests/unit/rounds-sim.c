@@ -5,6 +5,7 @@
  */
 
 #include "osdep.h"
+#include <math.h>
 #include "rounds-sim.h"
 
 #define TICKS_PER_ROUND 1000

@@ -22,6 +22,7 @@ typedef struct World {
     size_t pos;
     unsigned chunk;             /* most bytes of a read; 0: all there is */
     size_t arrived;             /* a read beyond this would wait for ever */
+    size_t used;                /* placed, or somebody else's */
     unsigned reads;
     int fail_at;                /* read that fails, -1: none */
     uint8_t memory[PAGES][PAGE];
@@ -33,12 +34,15 @@ typedef struct World {
     HybridBatch *batch;
 } World;
 
-static ssize_t world_read(void *opaque, struct iovec *iov, unsigned n)
+static ssize_t world_read(void *opaque, struct iovec *iov, unsigned n,
+                          size_t held)
 {
     World *w = opaque;
     size_t left = w->arrived - w->pos, done = 0;
 
     g_assert_cmpuint(n, >, 0);
+    g_assert_cmpuint(held, ==, w->pos - w->used);
+    g_assert_cmpuint(held, <, SLOT);
     if (w->reads++ == (unsigned)w->fail_at) {
         return -EPIPE;
     }
@@ -81,6 +85,7 @@ static int world_place(void *opaque, uint64_t addr, unsigned pages,
             memcpy(w->memory[page], data + i * PAGE, PAGE);
         }
     }
+    w->used += pages * (data ? SLOT : 9);
     w->runs++;
     w->longest = MAX(w->longest, pages);
     return 0;
@@ -212,7 +217,8 @@ static void test_gap(void)
  * What has arrived is placed before more is waited for: world_read() fails
  * the test when it is called with nothing left, so feed piece by piece.
  */
-static ssize_t piecewise_read(void *opaque, struct iovec *iov, unsigned n)
+static ssize_t piecewise_read(void *opaque, struct iovec *iov, unsigned n,
+                              size_t held)
 {
     World *w = opaque;
     size_t whole = w->pos / SLOT;
@@ -220,7 +226,7 @@ static ssize_t piecewise_read(void *opaque, struct iovec *iov, unsigned n)
     for (unsigned i = 0; i < whole; i++) {
         g_assert_true(w->present[i]);
     }
-    return world_read(w, iov, n);
+    return world_read(w, iov, n, held);
 }
 
 static void test_never_held_back(void)
@@ -345,6 +351,7 @@ static void test_random(void)
                                               &w->ahead, w), ==, 0);
             g_assert_cmphex(next_header(w), ==, F_EOS);
             w->ahead.index += 8;
+            w->used += 8;
         }
         g_assert_cmpuint(w->ahead.index, ==, w->ahead.size);
         g_assert_cmpuint(w->pos, ==, w->stream->len);

@@ -14,40 +14,41 @@
  */
 static const char *const src_messages =
     "ACK ECHO PONG SHUT SHUT_EARLY SHUT_ERROR REQ_PAGES RECV_BITMAP "
-    "RESUME_ACK SWITCHOVER_ACK READY REFUSE LOADED RUNNING STATS VCPU PLACED "
-    "FAILED ALIVE OTHER";
+    "RESUME_ACK SWITCHOVER_ACK READY REFUSE LOADED RUNNING STATS PLACED "
+    "FAILED ALIVE DELTAS RAW DROPPED OTHER";
 static const char *const src_expected[HANDOFF_SRC__MAX] = {
-    [HANDOFF_SRC_IDLE]     = "..P..P...P..........",
-    [HANDOFF_SRC_HELLO]    = "PPP..P...P..........",
-    [HANDOFF_SRC_ASKED]    = "..P..P...PPP.....PPn",
-    [HANDOFF_SRC_PRECOPY]  = "..P..P...P.......PPn",
-    [HANDOFF_SRC_STOPPED]  = "..P..P...P.......PPn",
-    [HANDOFF_SRC_PACKAGED] = "..P..PP.....P..PPPPn",
-    [HANDOFF_SRC_GRANTED]  = "..P..PPPP...aP.PPPPn",
-    [HANDOFF_SRC_RUNNING]  = "..PP.PPPP...aPPPPPPn",
-    [HANDOFF_SRC_PAUSED]   = "lllPPPl.lllllllllPll",
-    [HANDOFF_SRC_DONE]     = "lllPPPl.lllllllllPll",
-    [HANDOFF_SRC_BACK]     = "lllPPPl.lllllllllPll",
-    [HANDOFF_SRC_PLAIN]    = "laPPPPPPPP..........",
+    [HANDOFF_SRC_IDLE]     = "..P..P...P............",
+    [HANDOFF_SRC_HELLO]    = "PPP..P...P............",
+    [HANDOFF_SRC_ASKED]    = "..P..P...PPP....PP...n",
+    [HANDOFF_SRC_PRECOPY]  = "..P..P...P......PP..Pn",
+    [HANDOFF_SRC_STOPPED]  = "..P..P...P......PP..Pn",
+    [HANDOFF_SRC_PACKAGED] = "..P..PP.....P..PPP.Pln",
+    [HANDOFF_SRC_GRANTED]  = "..P..PPPP...aP.PPPPP.n",
+    [HANDOFF_SRC_RUNNING]  = "..PP.PPPP...aPPPPPPP.n",
+    [HANDOFF_SRC_PAUSED]   = "lllPPPl.llllllllPlllll",
+    [HANDOFF_SRC_DONE]     = "lllPPPl.llllllllPlllll",
+    [HANDOFF_SRC_BACK]     = "lllPPPl.llllllllPlllll",
+    [HANDOFF_SRC_PLAIN]    = "laPPPPPPPP............",
 };
 
 static const char *const dst_messages =
     "END START DATA DATA_END STATE OPEN_RETURN_PATH PING ADVISE LISTEN RUN "
     "RAM_DISCARD PACKAGED ENABLE_COLO RESUME RECV_BITMAP SWITCHOVER_START "
-    "HELLO SETTINGS GRANT ABORT DISCARD ALIVE SECTIONS OTHER";
+    "HELLO SETTINGS GRANT ABORT DISCARD ALIVE SECTIONS BASE "
+    "DELTAS BLOCKS OTHER";
 static const char *const dst_expected[HYBRID_PLACE__MAX] = {
-    [HYBRID_PLACE_WAIT]           = ".....PP.........P.......",
-    [HYBRID_PLACE_AGREED]         = "......P.........aP.P.PPn",
-    [HYBRID_PLACE_READY]          = ".PPPP.PP..PP...Pa..PPP.n",
-    [HYBRID_PLACE_LOADING]        = "..P...P.........a..P.P.n",
-    [HYBRID_PLACE_LOADED]         = "..P...P.........a.PP.P.n",
-    [HYBRID_PLACE_RUNNING]        = "P.PP..P......PP.a.Pl.P.n",
-    [HYBRID_PLACE_LOADED_PAUSED]  = "..................P.....",
-    [HYBRID_PLACE_RUNNING_PAUSED] = "..................P.....",
-    [HYBRID_PLACE_DONE]           = "PPPPPPPPPPPPPPPPl.......",
-    [HYBRID_PLACE_GONE]           = "........................",
-    [HYBRID_PLACE_PLAIN]          = "PPPPPPPPPPPPPPPPl.......",
-    [HYBRID_PLACE_PACKAGE]        = "....P.P.PP..............",
+    [HYBRID_PLACE_WAIT]           = ".....PP.........P..........",
+    [HYBRID_PLACE_AGREED]         = "......P.........aP.P.PP..Pn",
+    [HYBRID_PLACE_READY]          = ".PPPP.PP..PP...Pa..PPP.P..n",
+    [HYBRID_PLACE_LOADING]        = "..P...P.........a..P.P....n",
+    [HYBRID_PLACE_LOADED]         = "..P...P.........a.PP.P....n",
+    [HYBRID_PLACE_RUNNING]        = "P.PP..P......PP.a.Pl.P..P.n",
+    [HYBRID_PLACE_LOADED_PAUSED]  = "..................P........",
+    [HYBRID_PLACE_RUNNING_PAUSED] = "..................P........",
+    [HYBRID_PLACE_DONE]           = "PPPPPPPPPPPPPPPPl..........",
+    [HYBRID_PLACE_GONE]           = "...........................",
+    [HYBRID_PLACE_PLAIN]          = "PPPPPPPPPPPPPPPPl..........",
+    [HYBRID_PLACE_PACKAGE]        = "....P.P.PP.................",
 };
 
 static char letter(HybridVerdict verdict)

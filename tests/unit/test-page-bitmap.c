@@ -436,6 +436,31 @@ static void test_lone(void)
     g_assert_cmpuint(lone[3], ==, map[3]);
 }
 
+/* Neighbours, also where a word ends */
+static void test_runs(void)
+{
+    unsigned long map[3] = { 0 };
+    unsigned runs = 0;
+
+    g_assert_cmpuint(hybrid_page_bitmap_runs(map, 3 * WORD_BITS), ==, 0);
+    for (size_t p = WORD_BITS - 2; p < WORD_BITS + 2; p++) {
+        put(map, p, true);
+        g_assert_cmpuint(hybrid_page_bitmap_runs(map, 3 * WORD_BITS), ==, 1);
+    }
+    put(map, 0, true);
+    put(map, 3 * WORD_BITS - 1, true);
+    g_assert_cmpuint(hybrid_page_bitmap_runs(map, 3 * WORD_BITS), ==, 3);
+    for (unsigned n = 0; n < 1000; n++) {
+        put(map, g_test_rand_int_range(0, 3 * WORD_BITS), g_test_rand_bit());
+        runs = 0;
+        for (size_t p = 0; p < 3 * WORD_BITS; p++) {
+            runs += get(map, p) && !(p && get(map, p - 1));
+        }
+        g_assert_cmpuint(hybrid_page_bitmap_runs(map, 3 * WORD_BITS), ==,
+                         runs);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -445,5 +470,6 @@ int main(int argc, char **argv)
     g_test_add_func("/hybrid/page-bitmap/chunks", test_chunks);
     g_test_add_func("/hybrid/page-bitmap/recent", test_recent);
     g_test_add_func("/hybrid/page-bitmap/lone", test_lone);
+    g_test_add_func("/hybrid/page-bitmap/runs", test_runs);
     return g_test_run();
 }

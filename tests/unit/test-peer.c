@@ -58,8 +58,8 @@ static void line_run_us(Line *l)
     if (l->now_us > l->way_us && l->now_us % l->reader_us == 0) {
         uint64_t read = l->history[(l->now_us - l->way_us) % HISTORY];
 
-        if (hybrid_reader_due(&l->reader, read)) {
-            hybrid_reader_say(&l->reader, l->now_us, read, PAGE);
+        if (hybrid_reader_due(&l->reader, read, read / PAGE)) {
+            hybrid_reader_say(&l->reader, l->now_us, read, read / PAGE, PAGE);
             at = (l->now_us + l->way_us) % HISTORY;
             l->heard[at] = read;
             l->heard_step[at] = l->reader.step;
@@ -267,24 +267,139 @@ static void test_reader(void)
 
     hybrid_reader_init(&r, PAGE);
     g_assert_cmpuint(r.step, ==, 4 * PAGE);
-    g_assert_false(hybrid_reader_due(&r, 4 * PAGE - 1));
-    g_assert_true(hybrid_reader_due(&r, 4 * PAGE));
+    g_assert_false(hybrid_reader_due(&r, 4 * PAGE - 1, 3));
+    g_assert_true(hybrid_reader_due(&r, 4 * PAGE, 3));
+    g_assert_true(hybrid_reader_due(&r, 200, 4));
     for (int64_t us = 0; us < 1000000; us += 50) {
         read += 125 * 50;       /* 1 Gbit/s */
-        if (hybrid_reader_due(&r, read)) {
-            hybrid_reader_say(&r, us, read, PAGE);
+        if (hybrid_reader_due(&r, read, read / PAGE)) {
+            hybrid_reader_say(&r, us, read, read / PAGE, PAGE);
             said++;
         }
     }
     g_assert_cmpuint(said, >=, 450);
     g_assert_cmpuint(said, <=, 560);
     g_assert_cmpuint(r.step, >, 200000);
+    g_assert_cmpuint(r.step_pages, >, 200000 / PAGE - 2);
     /* After a pause it begins to speak more often again */
     for (int i = 0; i < 10; i++) {
         read += r.step;
-        hybrid_reader_say(&r, 2000000 + i * 1000000, read, PAGE);
+        hybrid_reader_say(&r, 2000000 + i * 1000000, read, read / PAGE, PAGE);
     }
     g_assert_cmpuint(r.step, ==, 4 * PAGE);
+    g_assert_cmpuint(r.step_pages, ==, 4);
+}
+
+/* Marks never say that less has been read than has, and soon not much more */
+static void test_marks(void)
+{
+    for (int run = 0; run < 50; run++) {
+        g_autofree HybridMarks *m = g_new0(HybridMarks, 1);
+        g_autofree uint64_t *ends = g_new0(uint64_t, 40001);
+        uint64_t bytes = 0, read = 0, said, below = 0;
+        unsigned apart = g_test_rand_int_range(1, 40);
+        unsigned behind = g_test_rand_int_range(1, 30000);
+
+        for (uint64_t page = 1; page <= 40000; page++) {
+            bytes += g_test_rand_int_range(0, 3) ? 60 : PAGE + 8;
+            ends[page] = bytes;
+            if (page % apart == 0 || page == 40000) {
+                hybrid_marks_put(m, bytes, page);
+                hybrid_marks_put(m, bytes, page);
+            }
+            if (page % apart || page < behind) {
+                continue;
+            }
+            read = MAX(read, ends[page - behind + 1] -
+                             g_test_rand_int_range(0, 60));
+            said = hybrid_marks_read(m, read);
+            while (below < page && ends[below + 1] <= read) {
+                below++;
+            }
+            g_assert_cmpuint(said, >=, below);
+            if (behind / apart < HYBRID_MARKS) {
+                g_assert_cmpuint(said, <=, below + apart);
+            }
+        }
+        g_assert_cmpuint(hybrid_marks_read(m, bytes), ==, 40000);
+    }
+}
+
+/*
+ * Differences: a reader that has a page each @cost_us, however few bytes it is,
+ * and is heard after @way_us.  A source that had to wait looks again when it
+ * hears something, but @late_us later.  How long is all in front of the reader,
+ * at most, and is it idle for less than @idle_percent?
+ */
+static void differences(unsigned cost_us, int64_t way_us, int64_t late_us,
+                        double wait_us, double idle_percent)
+{
+    enum { PAGES = 15000, BYTES = 60 };
+    g_autofree HybridMarks *marks = g_new0(HybridMarks, 1);
+    g_autoptr(GArray) said = g_array_new(false, false, sizeof(HybridMark));
+    uint64_t sent = 0, come = 0, read = 0, known = 0, worst = 0;
+    uint64_t step = HYBRID_READER_STEP_PAGES;
+    int64_t now_us = 0, busy_us = 0, idle_us = 0, look_us = 0;
+    guint heard = 0;
+    HybridReader r;
+    HybridPeer p;
+
+    hybrid_reader_init(&r, PAGE);
+    hybrid_peer_init(&p, PAGE, HYBRID_PEER_PAGES_PER_S * PAGE, 2 * way_us);
+    p.least = HYBRID_PEER_PAGES_PER_S * PAGE;
+    while (read < PAGES) {
+        uint64_t room;
+
+        now_us++;
+        while (heard < said->len &&
+               g_array_index(said, HybridMark, heard).bytes + way_us <=
+               (uint64_t)now_us) {
+            known = g_array_index(said, HybridMark, heard).pages >> 16;
+            step = g_array_index(said, HybridMark, heard++).pages & 0xffff;
+        }
+        room = 0;
+        if (now_us >= look_us) {
+            hybrid_marks_put(marks, sent * BYTES, sent);
+            hybrid_peer_sample(&p, now_us, sent * PAGE,
+                               hybrid_marks_read(marks, known * BYTES) * PAGE);
+            room = hybrid_peer_budget(&p, step * PAGE) / PAGE;
+            look_us = room ? 0 : now_us + late_us;
+        }
+        /* The source takes its time, too: 2 us */
+        sent += room && sent < PAGES && now_us % 2;
+        come = MIN(sent, come + (now_us > way_us));
+        worst = MAX(worst, come - read);
+        if (come == read) {
+            idle_us += sent < PAGES;
+        } else if (++busy_us % cost_us == 0) {
+            read++;
+        }
+        if (hybrid_reader_due(&r, read * BYTES, read)) {
+            HybridMark m = { now_us };
+
+            hybrid_reader_say(&r, now_us, read * BYTES, read, PAGE);
+            m.pages = read << 16 | r.step_pages;
+            g_array_append_val(said, m);
+        }
+    }
+    g_test_message("%u us a page, way %" PRId64 " us, late %" PRId64 " us: "
+                   "%.1f ms, idle %.1f, wait %.1f", cost_us, way_us, late_us,
+                   now_us / 1e3, idle_us / 1e3, worst * cost_us / 1e3);
+    g_assert_cmpfloat(worst * cost_us, <, wait_us);
+    g_assert_cmpfloat(idle_us, <, idle_percent / 100 * now_us + 12 * way_us);
+}
+
+static void test_differences(void)
+{
+    differences(5, 100, 1, 25000, 10);
+    differences(10, 100, 1, 25000, 10);
+    differences(20, 100, 1, 25000, 10);
+    differences(50, 100, 1, 40000, 10);
+    differences(100, 100, 1, 80000, 10);
+    differences(10, 20000, 1, 200000, 10);
+    differences(20, 100, 10000, 50000, 10);
+    differences(20, 100, 30000, 120000, 30);
+    differences(20, 20000, 30000, 200000, 60);
 }
 
 int main(int argc, char **argv)
@@ -299,5 +414,7 @@ int main(int argc, char **argv)
     g_test_add_func("/peer/idle", test_idle);
     g_test_add_func("/peer/random", test_random);
     g_test_add_func("/peer/reader", test_reader);
+    g_test_add_func("/peer/marks", test_marks);
+    g_test_add_func("/peer/differences", test_differences);
     return g_test_run();
 }

@@ -324,7 +324,6 @@ static void test_property(void)
                 m.heat[i][c] = g_test_rand_int_range(0, 4);
             }
         }
-        m.vcpus = g_test_rand_int_range(0, 5);
         start(&m);
         for (int step = 0; step < 2000; step++) {
             unsigned b = g_test_rand_int_range(0, n);
@@ -333,7 +332,7 @@ static void test_property(void)
             m.now_us += g_test_rand_int_range(0, 5000);
             switch (g_test_rand_int_range(0, 8)) {
             case 0:
-                fault_of(&m, g_test_rand_int_range(0, 6), b, at);
+                fault(&m, b, at);
                 break;
             case 1:             /* a run of faults */
                 for (int i = 0; i < 10 && at + i < m.blocks[b].pages; i++) {

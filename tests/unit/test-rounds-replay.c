@@ -18,10 +18,12 @@
  * (one line, any order; unsent-pages, deferred-pages, hot-pages, cut-reason and
  * reason may be left out and are then 0, 0, 0, the reason, "none"; so may
  * max-resend in the configuration, 0; and whole-remaining, whole-dirtied and
- * whole-hot, the same figures in whole host pages, where these are huge).
+ * whole-hot, the same figures in whole host pages, where these are huge; and,
+ * where a round trip is long, rtt-us in the configuration, and handoff-pages,
+ * grown and ease, which is what the policy has answered).
  * Samples that were taken while a round ran come before it:
  *
- *   sample over-us=50211 pages=3000 whole=3000
+ *   sample over-us=50211 pages=3000 whole=3000 runs=2900
  *
  * and so does a downtime limit that was changed:
  *
@@ -116,6 +118,19 @@ static uint64_t take_number(Line *line, const char *key, const char *def)
     return value;
 }
 
+static int64_t take_signed(Line *line, const char *key, const char *def)
+{
+    g_autofree char *text = take(line, key, def);
+    g_autoptr(GError) err = NULL;
+    gint64 value = 0;
+
+    if (!g_ascii_string_to_signed(text, 10, G_MININT64, G_MAXINT64, &value,
+                                  &err)) {
+        fail(line, "%s: %s", key, err->message);
+    }
+    return value;
+}
+
 static bool take_bool(Line *line, const char *key)
 {
     g_autofree char *text = take(line, key, NULL);
@@ -159,6 +174,7 @@ static void replay_header(Line *line, HybridRounds *r)
         .max_bytes = take_number(line, "max-bytes", NULL),
         .downtime_limit_us = take_number(line, "downtime-limit-us", NULL),
         .page_size = take_number(line, "page-size", NULL),
+        .rtt_us = take_number(line, "rtt-us", "0"),
     };
 
     hybrid_rounds_init(r, &cfg, take_number(line, "total-pages", NULL));
@@ -170,6 +186,10 @@ static void replay_sample(Line *line, HybridRounds *r)
     uint64_t pages = take_number(line, "pages", NULL);
 
     hybrid_rounds_sample(r, over_us, pages, take_number(line, "whole", "0"));
+    if (g_hash_table_contains(line->keys, "runs")) {
+        hybrid_rounds_sample_runs(r, over_us, pages,
+                                  take_number(line, "runs", NULL));
+    }
 }
 
 static void replay_round(Line *line, HybridRounds *r)
@@ -189,10 +209,13 @@ static void replay_round(Line *line, HybridRounds *r)
         .whole.remaining = take_number(line, "whole-remaining", "0"),
         .whole.dirtied = take_number(line, "whole-dirtied", "0"),
         .whole.hot = take_number(line, "whole-hot", "0"),
+        .grown = take_signed(line, "grown", "0"),
+        .handoff_pages = take_number(line, "handoff-pages", "0"),
         .time_us = take_number(line, "time-us", NULL),
         .bandwidth = take_number(line, "bandwidth", NULL),
         .cut = take_bool(line, "cut"),
     };
+    bool ease = take_number(line, "ease", "0");
     const char *cut_default = rec.cut ? hybrid_reason_str(reason) : "none";
 
     rec.cut_reason = take_name(line, "cut-reason", cut_default, reason_name);
@@ -209,11 +232,13 @@ static void replay_round(Line *line, HybridRounds *r)
     }
 
     hybrid_rounds_end(r, &rec);
-    if (rec.round != round || rec.action != action || rec.reason != reason) {
-        fail(line, "recorded: round %u %s %s; the policy says now: %u %s %s",
-             (unsigned)round, hybrid_action_str(action),
-             hybrid_reason_str(reason), rec.round,
-             hybrid_action_str(rec.action), hybrid_reason_str(rec.reason));
+    if (rec.round != round || rec.action != action || rec.reason != reason ||
+        rec.answers.ease != ease) {
+        fail(line, "recorded: round %u %s %s, ease %d; the policy says now: "
+             "%u %s %s, ease %d", (unsigned)round, hybrid_action_str(action),
+             hybrid_reason_str(reason), ease, rec.round,
+             hybrid_action_str(rec.action), hybrid_reason_str(rec.reason),
+             rec.answers.ease);
     }
 }
 

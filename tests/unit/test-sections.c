@@ -82,7 +82,7 @@ static void test_cut(void)
 
 static void expect(HybridMisfits *w, const char *sentence)
 {
-    g_autofree char *said = hybrid_misfits_sentence(w);
+    g_autofree char *said = hybrid_misfits_sentence(w, "devices are");
 
     g_assert_cmpstr(said, ==, sentence);
 }

@@ -18,7 +18,8 @@ from .waiting import Watched
 
 LINE = re.compile(r'^@(\d+) (\S+) ?(.*)$')
 ANSWERS = ('ok', 'error', 'pong', 'audit', 'stats', 'touch', 'job',
-           'files')
+           'files', 'pace', 'changed',
+           'sqlite', 'compile')
 
 
 class GuestError(Exception):

@@ -25,8 +25,8 @@ import sys
 MODULE = 'migration/hybrid/'
 #: What a file of the module includes of it
 INCLUDED = re.compile(r'^#include "([\w./-]+)"', re.M)
-#: A file in a list of meson's
-LISTED = re.compile(r"^\s*'([\w./-]+\.c)',\n", re.M)
+#: A file in a list of meson's, or in a dictionary, with other files
+LISTED = re.compile(r"^\s*'([\w./-]+\.c)'(?:: \[.*\])?,\n", re.M)
 
 
 @dataclasses.dataclass
@@ -109,8 +109,8 @@ class Export:
             with open(self._files[path], encoding='utf-8') as file:
                 names = INCLUDED.findall(file.read())
             for name in names:
-                for known in (name, os.path.normpath(os.path.join(
-                        os.path.dirname(path), name))):
+                for known in (name, MODULE + name, os.path.normpath(
+                        os.path.join(os.path.dirname(path), name))):
                     if known in self._files and known not in self._there:
                         raise ValueError(f'{part.name}: {path} includes '
                                          f'{known}, which comes later')

@@ -9,7 +9,7 @@ import socket
 import threading
 
 from . import lan, paths
-from .monitor import Monitor, QmpLost
+from .monitor import Monitor, Monitored, QmpLost
 
 
 DISK_FORMATS = ('qcow2', 'raw')
@@ -32,7 +32,7 @@ class GuestConfig:
                  disk_format=None, bare=False, words=(), preload=()):
         self.kernel = kernel or (paths.bare('kernel') if bare else
                                  paths.kernel())
-        self.initrd = initrd or (paths.redis_initrd() if network else
+        self.initrd = initrd or (paths.programs_initrd() if network else
                                  paths.initrd())
         self.mem = mem
         self.smp = smp
@@ -102,7 +102,7 @@ def disk_format_of(name):
     return {'img': 'raw'}.get(ending, ending)
 
 
-class Guest:
+class Guest(Monitored):
     """Start, stop and talk to one QEMU. Start it from the main thread."""
     def __init__(self, run, side, binary, config, console, log, wrapper=(),
                  extra=(), name=None):
@@ -164,19 +164,6 @@ class Guest:
         except QmpLost as exc:
             raise RuntimeError(f'QEMU of {self.side} did not start: '
                                f'{self.output() or exc}') from exc
-
-    def qmp(self, name, arguments=None, **how):
-        return self.monitor.command(name, arguments, **how)
-
-    def set_capabilities(self, values):
-        if values:
-            self.qmp('migrate-set-capabilities', {'capabilities': [
-                {'capability': name, 'state': bool(state)}
-                for name, state in values.items()]})
-
-    def set_parameters(self, values):
-        if values:
-            self.qmp('migrate-set-parameters', dict(values))
 
     def capabilities(self):
         return {entry['capability']: entry['state']

@@ -18,7 +18,8 @@ from .waiting import until
 CLIENT_ADDRESS = '10.98.0.1'
 GUEST_ADDRESS = '10.98.0.2'
 GUEST_MAC = '52:54:00:98:00:02'
-SERVE_PORT = 7000           # as tests/guest/net.h has it
+SERVE_PORT = 7000           # as tests/guest/linux/net.c has it
+SQLITE_PORT = 7001
 REDIS_PORT = 6379
 TAP = 'lan-tap'
 _MASK = (1 << 64) - 1
@@ -95,11 +96,12 @@ class Session:
     A number is sent each period_s seconds or as soon as the one before is
     answered; answers are checked.
     """
-    def __init__(self, lan, period_s=0.005, timeout=30):
+    def __init__(self, lan, period_s=0.005, timeout=30, port=SERVE_PORT):
         self.answers = []       # time.monotonic() of each right answer
+        self.took = []          # seconds, of each
         self.error = None       # what ended the session, if not stop()
         self._period = period_s
-        self._socket = lan.connect(timeout=timeout)
+        self._socket = lan.connect(port, timeout)
         self._socket.settimeout(timeout)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -115,6 +117,7 @@ class Session:
             self.error = f'{type(exc).__name__}: {exc}'
 
     def _ask(self, number):
+        begin = time.monotonic()
         self._socket.sendall(struct.pack('<Q', number))
         data = b''
         while len(data) < 8:
@@ -124,7 +127,9 @@ class Session:
             data += piece
         if struct.unpack('<Q', data)[0] != expected_answer(number):
             raise ValueError(f'wrong answer to {number}: {data.hex()}')
-        self.answers.append(time.monotonic())
+        now = time.monotonic()
+        self.took.append(now - begin)
+        self.answers.append(now)
 
     def wait_answer(self, timeout=10):
         """Until there is an answer to what is sent from now on."""
@@ -153,17 +158,19 @@ class RedisLoad:
     keys:        in all; written once before start() returns
     value_bytes: length of each value
     reads:       share of requests that read
+    patch:       (bytes, keys): a write changes so many bytes of so many keys
 
     What stop() returns is described in redisload.py.
     """
     def __init__(self, pair, rate=500, connections=8, keys=8000,
-                 value_bytes=1024, reads=0.5):
+                 value_bytes=1024, reads=0.5, patch=(0, 0)):
         self._argv = pair.lan.wrapper() + [
             sys.executable, '-m', __package__ + '.redisload',
             '--address', f'{GUEST_ADDRESS}:{REDIS_PORT}',
             '--rate', str(rate), '--connections', str(connections),
             '--keys', str(keys), '--value-bytes', str(value_bytes),
-            '--reads', str(reads)]
+            '--reads', str(reads), '--patch-bytes', str(patch[0]),
+            '--patch-keys', str(patch[1])]
         self._run = pair.run
         self._process = None
 

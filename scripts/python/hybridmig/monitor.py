@@ -181,3 +181,19 @@ class Monitor:
             self._run(stop(), 10)
         except QmpLost:
             pass
+
+
+class Monitored:
+    """What is asked of a QEMU by its monitor, self.monitor."""
+    def qmp(self, name, arguments=None, **how):
+        return self.monitor.command(name, arguments, **how)
+
+    def set_capabilities(self, values):
+        if values:
+            self.qmp('migrate-set-capabilities', {'capabilities': [
+                {'capability': name, 'state': bool(state)}
+                for name, state in values.items()]})
+
+    def set_parameters(self, values):
+        if values:
+            self.qmp('migrate-set-parameters', dict(values))

@@ -32,9 +32,9 @@ def bare(name):
     return os.path.join(BUILD, 'guest', 'bare', name)
 
 
-def redis_initrd():
-    """The same with Redis and a network card."""
-    return os.path.join(BUILD, 'guest', 'initrd-redis.gz')
+def programs_initrd():
+    """The same with Redis, SQLite and a network card."""
+    return os.path.join(BUILD, 'guest', 'initrd-programs.gz')
 
 
 def tool(name):

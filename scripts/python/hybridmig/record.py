@@ -10,12 +10,14 @@ import re
 STEP = re.compile(r'side=(src|dst) \w+ --\w+--> \w+')
 FIELD = re.compile(r'(\w+)=(\S+)')
 CONFIG = ('max_rounds', 'min_gain', 'max_resend', 'max_time_us', 'max_bytes',
-          'downtime_limit_us', 'page_size', 'total_pages')
+          'downtime_limit_us', 'page_size', 'total_pages', 'rtt_us')
 ROUND = ('round', 'pages', 'zero_pages', 'bytes', 'remaining_pages',
          'dirtied_pages', 'unsent_pages', 'deferred_pages', 'hot_pages',
          'time_us', 'bandwidth', 'cut', 'cut_reason', 'action', 'reason')
 #: Only there where host pages are larger than those of the target.
 WHOLE = ('whole_remaining', 'whole_dirtied', 'whole_hot')
+#: Only there where a round trip is long.
+FAR = ('handoff_pages', 'grown', 'ease')
 
 #: How a line of the trace begins; the group is the time.
 STAMP = r'^\d+@(\d+\.\d+):'
@@ -67,8 +69,9 @@ def _between(entry):
     """A line of what came before the end of a round: a sample, or a limit."""
     if 'downtime_limit_us' in entry:
         return f'limit downtime-limit-us={entry["downtime_limit_us"]}'
+    runs = f' runs={entry["runs"]}' if 'runs' in entry else ''
     return (f'sample over-us={entry["over_us"]} pages={entry["fresh"]} '
-            f'whole={entry.get("whole", entry["fresh"])}')
+            f'whole={entry.get("whole", entry["fresh"])}{runs}')
 
 
 def rounds_text(guest):
@@ -79,12 +82,13 @@ def rounds_text(guest):
             config, rounds, samples = _fields(line), {}, []
         elif 'hybrid_page_bitmap_sample ' in line:
             samples.append(_fields(line))
-        elif 'hybrid_page_bitmap_sample_whole ' in line:
+        elif any(f'hybrid_page_bitmap_sample_{what} ' in line
+                 for what in ('whole', 'runs')):
             samples[-1].update(_fields(line))
         elif 'hybrid_rounds_limit ' in line:
             samples.append(_fields(line))
         elif any(f'hybrid_round{kind} ' in line
-                 for kind in ('', '_more', '_whole')):
+                 for kind in ('', '_more', '_handoff', '_whole')):
             fields = _fields(line)
             entry = rounds.setdefault(int(fields['round']), {'samples': []})
             entry.update(fields)
@@ -98,6 +102,6 @@ def rounds_text(guest):
         r = dict(rounds[number])
         text += [_between(entry) for entry in r['samples']]
         r['cut'] = 'true' if r['cut'] == '1' else 'false'
-        text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND + WHOLE
-                             if key in r or key not in WHOLE))
+        text.append(' '.join(f'{_dash(key)}={r[key]}' for key in ROUND + WHOLE + FAR
+                             if key in r or key in ROUND))
     return '\n'.join(text) + '\n'

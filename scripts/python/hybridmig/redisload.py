@@ -19,7 +19,8 @@ it reads all keys back and prints one JSON object:
                     "set"], ...] in the order of the answers
 
 Each key is written by one connection only, with a version that goes up by
-one. A write whose answer is lost may or may not have happened: until the key
+one, or, with --patch-bytes, by patches: so many bytes of as many keys as
+--patch-keys says, in one request. A write whose answer is lost may or may not have happened: until the key
 is written or read again, either version is right.
 
 SPDX-License-Identifier: GPL-2.0-or-later
@@ -35,6 +36,17 @@ import time
 TIMEOUT_S = 60      # without an answer a connection counts as broken
 RETRY_S = 0.1
 BATCH = 100         # keys at a time, before and after the load
+PATCH_AT = 1000     # bytes into the value
+#: So many keys in one request: a client that asked for each would be slower
+#: than the server. Arguments: patch, key, how far to the next one, how many.
+PATCH = b'''
+local at, step, all = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
+for i = 1, tonumber(ARGV[4]) do
+    redis.call("SETRANGE", "key" .. at, %d, ARGV[1])
+    at = (at + step) %% all
+end
+return ARGV[4]
+''' % PATCH_AT
 
 
 def value_of(key, version, length):
@@ -43,6 +55,19 @@ def value_of(key, version, length):
     need = length - len(head)
     body = hashlib.shake_128(head.encode()).hexdigest((need + 1) // 2)
     return (head + body[:need]).encode()
+
+
+def patched(value, version, length):
+    """What is left of it when a part was written over, as PATCH does."""
+    if version == 1:
+        return value
+    return value[:PATCH_AT] + patch_of(version, length) + \
+        value[PATCH_AT + length:]
+
+
+def patch_of(version, length):
+    return hashlib.shake_128(b'%d' % version).hexdigest(
+        (length + 1) // 2)[:length].encode()
 
 
 def request(*words):
@@ -68,6 +93,8 @@ class Client:
         self.acked = {}         # key: version
         self.pending = {}       # key: versions whose write was not answered
         self.read_back = set()
+        self.patches = 1        # their version; 1 is what was there before
+        self.script = None
         self.reader = self.writer = None
 
     async def connect(self):
@@ -93,7 +120,32 @@ class Client:
         return await asyncio.wait_for(self._answer(), TIMEOUT_S)
 
     def _value(self, key, version):
+        if self.args.patch_bytes:
+            return patched(value_of(key, 1, self.args.value_bytes), version,
+                           self.args.patch_bytes)
         return value_of(key, version, self.args.value_bytes)
+
+    async def patch(self):
+        """A part of some keys, the same bytes in all of them."""
+        args = self.args
+        first = self.random.randrange(len(self.keys))
+        some = [self.keys[(first + i) % len(self.keys)]
+                for i in range(args.patch_keys)]
+        self.patches += 1
+        for key in some:
+            self.pending.setdefault(key, []).append(self.patches)
+        if not self.script:
+            self.script = await self._ask(b'SCRIPT', b'LOAD', PATCH)
+        answer = await self._ask(
+            b'EVALSHA', self.script, b'0',
+            patch_of(self.patches, args.patch_bytes), some[0][3:].encode(),
+            *(b'%d' % number for number in (args.connections, len(some),
+                                            args.keys)))
+        if answer != b'%d' % len(some):
+            raise Refused(f'PATCH: {answer}')
+        for key in some:
+            self.acked[key] = self.patches
+            del self.pending[key]
 
     async def set(self, key):
         pending = self.pending.setdefault(key, [])
@@ -136,7 +188,12 @@ class Client:
     async def once(self, due):
         key = self.random.choice(self.keys)
         kind = 'get' if self.random.random() < self.args.reads else 'set'
-        await (self.get if kind == 'get' else self.set)(key)
+        if kind == 'get':
+            await self.get(key)
+        elif self.args.patch_bytes:
+            await self.patch()
+        else:
+            await self.set(key)
         now = time.monotonic()
         self.load.series.append((now, round((now - due) * 1e6), kind))
 
@@ -260,6 +317,8 @@ def main():
     parser.add_argument('--keys', type=int, required=True)
     parser.add_argument('--value-bytes', type=int, required=True)
     parser.add_argument('--reads', type=float, required=True)
+    parser.add_argument('--patch-bytes', type=int, required=True)
+    parser.add_argument('--patch-keys', type=int, required=True)
     args = parser.parse_args()
     json.dump(asyncio.run(Load(args).run()), sys.stdout)
 

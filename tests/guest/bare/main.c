@@ -86,8 +86,10 @@ static bool between_words(char c)
 
 static const char *start_work(const char *args)
 {
-    static const char *const names[] = { "pages=", "rate=", "threads=" };
-    uint64_t values[] = { data_pages, 0, 1 };
+    static const char *const names[] = {
+        "pages=", "rate=", "threads=", "bytes=", "spread="
+    };
+    uint64_t values[] = { data_pages, 0, 1, PAGE_SIZE, 0 };
     const Workload *job = NULL;
 
     for (unsigned i = 0; i < workloads_count; i++) {
@@ -106,7 +108,7 @@ static const char *start_work(const char *args)
         const char *rest = NULL;
         unsigned i = 0;
 
-        for (args++; !rest && i < 3; i++) {
+        for (args++; !rest && i < sizeof(names) / sizeof(*names); i++) {
             rest = after(args, names[i]);
         }
         if (!rest || !read_number(&rest, &values[i - 1])) {
@@ -115,10 +117,11 @@ static const char *start_work(const char *args)
         args = rest;
     }
     if (!values[0] || values[0] > data_pages ||
-        !values[2] || values[2] > cpus) {
+        !values[2] || values[2] > cpus || !part_is_sized(values[3])) {
         return "setting of a workload is out of range";
     }
     park(tick_if_due);
+    set_part(values[3], values[4]);
     set_work(job, values[0], values[1], values[2]);
     return NULL;
 }

@@ -1,7 +1,7 @@
 /*
  * Where the bare guest's set lies in memory.
  *
- * The program ends a few hundred KiB above 1 MiB. Above it lie the table of
+ * The program ends a few hundred KiB above 1 MiB. Above it lie the tables of
  * versions, page tables, and the pages of the set; those of 4 KiB in an order
  * in which neighbours are far apart, as in a guest that has run for a while.
  *
@@ -62,6 +62,8 @@ void map_set(uint64_t end, bool large_pages, bool mixed)
     }
     version = take(set_pages * sizeof(*version), PAGE_SIZE);
     memset((void *)version, 0, set_pages * sizeof(*version));
+    base = take(set_pages * sizeof(*base), PAGE_SIZE);
+    memset((void *)base, 0, set_pages * sizeof(*base));
     if (set_large) {
         set_first = (uint64_t)take(large * LARGE_SIZE, LARGE_SIZE);
         for (uint64_t i = 0; i < large; i++) {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "../shared/pages.h"
 #include "audit.h"
@@ -116,6 +117,21 @@ void say_audit(void)
         word_for(sum_code() == code_sum), word_for(sum_file() == file_sum),
         word_for(pipe_is_right()), work_misread(), atomic_load(&writes),
         (now_ns() - start) / 1000);
+}
+
+void say_changed(bool mark)
+{
+    static _Atomic uint32_t *table;
+    SetChanged found = changed_set();
+
+    say("changed pages=%" PRIu64 " bytes=%" PRIu64 " most=%" PRIu64,
+        found.pages, found.bytes, found.most);
+    if (mark && !table) {
+        table = calloc(set_pages, sizeof(*table));
+    }
+    if (mark && table) {
+        mark_set(table);
+    }
 }
 
 const char *corrupt(const char *arg)

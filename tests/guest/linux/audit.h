@@ -7,6 +7,7 @@
 #ifndef TESTS_GUEST_LINUX_AUDIT_H
 #define TESTS_GUEST_LINUX_AUDIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Where the linker has put this program's code. */
@@ -16,6 +17,9 @@ void begin_audit(void);
 
 /* Answers the command "audit". No worker may run. */
 void say_audit(void);
+
+/* Answers the command "changed". */
+void say_changed(bool mark);
 
 /* A command's error, or NULL. */
 const char *corrupt(const char *arg);

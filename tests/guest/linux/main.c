@@ -12,24 +12,40 @@
  *
  *   ping                                  -> pong
  *   work NAME [pages=] [rate=] [threads=] -> ok; NAME as in workloads[]
+ *        [bytes=] [spread=]         a write changes so many bytes of a page
+ *                  (4096), at a fixed place (0) or at others each time (1)
  *   audit                                 -> audit pages= wrong= ...
  *   corrupt PAGE                          -> ok; flips one bit, unnoted
+ *   changed [mark]                        -> changed pages= bytes= most=; of
+ *                  the pages written since the mark: how many, the places
+ *                  written in them, and the most in one. A mark begins anew
  *   stats [reset]                         -> stats ... and gap lines
  *   touch [reset]                         -> touch count= p50= p99= max=;
  *                  steps of the work that took more than 200 us, in us
+ *   pace COUNT                            -> pace count=, and before it in
+ *                  lines "sp" what was done in each of the last COUNT times
+ *                  of 10 ms (at most 16384): at= us and tick= of the guest,
+ *                  then d= with us/work/ticks since, of each; no ticks are 10
  *   job                                   -> job parts= done= wrong=; checks
  *                  the output of workload "job"
  *   corrupt-job PART                      -> ok; flips one bit of the output
+ *   compile                               -> compile files= done= wrong=;
+ *                  compiles all files of workload "compile" again
+ *   corrupt-compile FILE                  -> ok; changes the source
+ *   sqlite                                -> sqlite rows= wrong= integrity=
+ *                  transactions= failed=; checks its table
+ *   corrupt-sqlite ROW                    -> ok; changes the row's text
  *   files start|stop                      -> ok; writes files to the disk
  *   files                                 -> files count= wrong= ...
  *   corrupt-file NUMBER                   -> ok; flips one bit
  *   stop                                  -> ok; as "work idle"
  *
  * Kernel command line: hm.pages= hm.zero= hm.untouched= hm.work=NAME,key=...
- * hm.ip= (of the network card; with it, numbers are served at port 7000, and
- * Redis when it is there) hm.files= (folder on a disk). When this program is
- * not /init but a service of a whole system, all that comes as an OEM string
- * of the machine's DMI tables.
+ * hm.ip= (of the network card; with it, numbers are served at port 7000)
+ * hm.serve= (redis, the default, or sqlite: at port 7001 the answer to a number
+ * comes after a transaction; if the initramfs has it) hm.files= (folder
+ * on a disk). When this program is not /init but a service of a whole system,
+ * all that comes as an OEM string of the machine's DMI tables.
  *
  * A byte is put out at I/O port 0xe9 each millisecond, for whoever listens
  * there: the guest's clock stands still with the guest, the host's does not.
@@ -52,10 +68,13 @@
 
 #include "../shared/pages.h"
 #include "audit.h"
+#include "compile.h"
 #include "files.h"
 #include "job.h"
 #include "net.h"
+#include "pace.h"
 #include "serial.h"
+#include "sqlite.h"
 #include "ticks.h"
 #include "workloads.h"
 
@@ -82,6 +101,8 @@ static void obey(char *line)
         say_audit();
     } else if (!strncmp(line, "corrupt ", 8)) {
         answer(corrupt(line + 8));
+    } else if (!strncmp(line, "changed", 7)) {
+        say_changed(!strcmp(line, "changed mark"));
     } else if (!strncmp(line, "stats", 5)) {
         stats(!strcmp(line, "stats reset"));
     } else if (!strcmp(line, "files start")) {
@@ -93,6 +114,17 @@ static void obey(char *line)
         check_files();
     } else if (!strncmp(line, "corrupt-file ", 13)) {
         answer(corrupt_file(line + 13));
+    } else if (!strcmp(line, "compile")) {
+        park_workers();
+        say_compile();
+    } else if (!strncmp(line, "corrupt-compile ", 16)) {
+        answer(corrupt_compile(line + 16));
+    } else if (!strcmp(line, "sqlite")) {
+        say_sqlite();
+    } else if (!strncmp(line, "corrupt-sqlite ", 15)) {
+        answer(corrupt_sqlite(line + 15));
+    } else if (!strncmp(line, "pace ", 5)) {
+        say_pace(line + 5);
     } else if (!strncmp(line, "touch", 5)) {
         touch(!strcmp(line, "touch reset"));
     } else if (!strncmp(line, "corrupt-job ", 12)) {
@@ -167,7 +199,7 @@ static void make_set(void)
     zero_pages = setting("hm.zero=", 0);
     untouched_pages = setting("hm.untouched=", 0);
     if (zero_pages + untouched_pages >= set_pages ||
-        set_pages * (PAGE_SIZE + sizeof(*version)) >
+        set_pages * (PAGE_SIZE + 2 * sizeof(*version)) >
         (uint64_t)info.freeram * info.mem_unit) {
         errno = ENOMEM;
         die("the working set does not fit");
@@ -177,7 +209,8 @@ static void make_set(void)
     set = mmap(NULL, set_pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     version = calloc(set_pages, sizeof(*version));
-    if (set == MAP_FAILED || !version) {
+    base = calloc(set_pages, sizeof(*base));
+    if (set == MAP_FAILED || !version || !base) {
         die("memory of the working set");
     }
     /* With huge pages a page that is never touched would be touched. */
@@ -189,9 +222,14 @@ static void make_set(void)
 static void begin(void)
 {
     const char *error;
+    char serve[16] = "redis";
     char *word;
 
     read_settings();
+    word = word_setting("hm.serve=");
+    if (word) {
+        snprintf(serve, sizeof(serve), "%s", word);
+    }
     make_set();
     begin_audit();
     begin_workers();
@@ -200,7 +238,7 @@ static void begin(void)
     set_file_folder(word ? word : "");
     word = word_setting("hm.ip=");
     if (word) {
-        begin_net(word);
+        begin_net(word, serve);
     }
     word = word_setting("hm.work=");
     error = word ? start_work(word) : NULL;

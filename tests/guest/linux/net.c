@@ -23,10 +23,12 @@
 #include "../shared/pages.h"
 #include "net.h"
 #include "serial.h"
+#include "sqlite.h"
 
 #define CARD          "eth0"
 #define CARD_WAIT_MS  30000
 #define SERVE_PORT    7000
+#define SQLITE_PORT   7001
 #define REDIS         "/usr/bin/redis-server"
 #define REDIS_PORT    6379
 #define REDIS_WAIT_MS 60000
@@ -151,35 +153,53 @@ static void start_redis(void)
 }
 
 /* Each number of eight bytes is answered by another one that follows of it. */
-static void *serve_client(void *opaque)
+static void serve_client(int fd, bool (*before)(uint64_t number))
 {
-    int fd = (intptr_t)opaque;
     uint64_t number;
 
-    while (recv(fd, &number, sizeof(number), MSG_WAITALL) == sizeof(number)) {
+    while (recv(fd, &number, sizeof(number), MSG_WAITALL) == sizeof(number) &&
+           (!before || before(number))) {
         number = mix(number + STEP);
         if (write(fd, &number, sizeof(number)) != sizeof(number)) {
             break;
         }
     }
     close(fd);
+}
+
+static void *serve_number(void *opaque)
+{
+    serve_client((intptr_t)opaque, NULL);
     return NULL;
 }
 
+/* The answer comes when the transaction of that number is done. */
+static void *serve_sqlite(void *opaque)
+{
+    serve_client((intptr_t)opaque, sqlite_transaction);
+    return NULL;
+}
+
+typedef struct {
+    int listener;
+    void *(*client)(void *opaque);
+} Server;
+
 static void *serve_thread(void *opaque)
 {
-    int one = 1, listener = (intptr_t)opaque;
+    const Server *server = opaque;
+    int one = 1;
 
     for (;;) {
         pthread_t thread;
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
 
         if (fd < 0) {
             usleep(1000);
             continue;
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        if (pthread_create(&thread, NULL, serve_client,
+        if (pthread_create(&thread, NULL, server->client,
                            (void *)(intptr_t)fd)) {
             close(fd);
         } else {
@@ -189,26 +209,36 @@ static void *serve_thread(void *opaque)
     return NULL;
 }
 
-static void start_serving(void)
+static void start_serving(Server *server, int port)
 {
-    struct sockaddr_in any = address_of("0.0.0.0", SERVE_PORT);
+    struct sockaddr_in any = address_of("0.0.0.0", port);
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     pthread_t thread;
 
+    server->listener = fd;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(fd, (struct sockaddr *)&any, sizeof(any)) || listen(fd, 16) ||
-        pthread_create(&thread, NULL, serve_thread, (void *)(intptr_t)fd)) {
+        pthread_create(&thread, NULL, serve_thread, server)) {
         die("TCP server");
     }
 }
 
-void begin_net(const char *ip)
+void begin_net(const char *ip, const char *serve)
 {
+    static Server numbers = { .client = serve_number };
+    static Server rows = { .client = serve_sqlite };
+
     load_modules();
     bring_up("lo", "127.0.0.1");
     bring_up(CARD, ip);
-    start_serving();
-    if (!access(REDIS, X_OK)) {
+    start_serving(&numbers, SERVE_PORT);
+    if (!strcmp(serve, "sqlite")) {
+        if (!begin_sqlite()) {
+            errno = ENOENT;
+            die("SQLite");
+        }
+        start_serving(&rows, SQLITE_PORT);
+    } else if (!strcmp(serve, "redis") && !access(REDIS, X_OK)) {
         start_redis();
     }
 }

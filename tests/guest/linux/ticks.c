@@ -11,6 +11,7 @@
 #include <sys/io.h>
 #include "../shared/pages.h"
 #include "files.h"
+#include "pace.h"
 #include "serial.h"
 #include "ticks.h"
 #include "workloads.h"
@@ -67,6 +68,7 @@ static void *tick_thread(void *opaque)
         if (port) {
             outb('a' + atomic_load(&ticks) % 26, TICK_PORT);
         }
+        note_pace(now, atomic_load(&ticks));
         atomic_fetch_add(&ticks, 1);
         if (now - last > 2 * TICK_NS) {
             note_gap(now, now - last);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "../shared/pages.h"
 #include "../shared/steps.h"
+#include "compile.h"
 #include "job.h"
 #include "serial.h"
 #include "touch.h"
@@ -79,7 +80,7 @@ static void step_zipf(Stepper *s)
     uint64_t from = zipf_rank[pick >> 16], to = zipf_rank[(pick >> 16) + 1];
     uint64_t rank = (from + ((to - from) * (pick & 0xffff) >> 16)) >> 8;
 
-    write_page(data_first + rank * ZIPF_SPREAD % work_pages);
+    write_part(data_first + rank * ZIPF_SPREAD % work_pages);
 }
 
 static void step_readmostly(Stepper *s)
@@ -99,13 +100,19 @@ static void step_moving(Stepper *s)
         s->window = (s->window + (work_pages + MOVES - 1) / MOVES) %
                     data_pages;
     }
-    write_page(data_first + (s->window + s->next) % data_pages);
+    write_part(data_first + (s->window + s->next) % data_pages);
     s->next += work_threads;
 }
 
 static void step_job(Stepper *s)
 {
     do_job(s->next % JOB_PARTS);
+    s->next += work_threads;
+}
+
+static void step_compile(Stepper *s)
+{
+    do_compile(s->next % COMPILE_FILES);
     s->next += work_threads;
 }
 
@@ -121,6 +128,7 @@ static const Workload workloads[] = {
     { "moving", step_moving },      /* as hot, but the pages= pages move */
     { "apart", step_apart },
     { "job", step_job, begin_job }, /* compresses; a page is 16 KiB of text */
+    { "compile", step_compile, begin_compile },     /* a page is a file */
 };
 
 void note_misread(Stepper *s, uint64_t page, uint32_t v)
@@ -239,6 +247,7 @@ const char *start_work(char *args)
 {
     char *save = NULL, *name = strtok_r(args, " ,", &save), *word;
     uint64_t pages = data_pages, rate = 0, threads = 1;
+    uint64_t bytes = PAGE_SIZE, spread = 0;
     const Workload *job = NULL;
 
     for (unsigned i = 0; name && i < sizeof(workloads) / sizeof(*job); i++) {
@@ -252,14 +261,18 @@ const char *start_work(char *args)
     while ((word = strtok_r(NULL, " ,", &save))) {
         if (sscanf(word, "pages=%" SCNu64, &pages) != 1 &&
             sscanf(word, "rate=%" SCNu64, &rate) != 1 &&
-            sscanf(word, "threads=%" SCNu64, &threads) != 1) {
+            sscanf(word, "threads=%" SCNu64, &threads) != 1 &&
+            sscanf(word, "bytes=%" SCNu64, &bytes) != 1 &&
+            sscanf(word, "spread=%" SCNu64, &spread) != 1) {
             return "unknown setting of a workload";
         }
     }
-    if (!threads || threads > MAX_THREADS || !pages || pages > data_pages) {
+    if (!threads || threads > MAX_THREADS || !pages || pages > data_pages ||
+        !part_is_sized(bytes)) {
         return "setting of a workload is out of range";
     }
     park_workers();
+    set_part(bytes, spread);
     workload = job;
     work_pages = pages;
     work_rate = rate;

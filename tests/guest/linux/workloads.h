@@ -11,7 +11,10 @@
 
 void begin_workers(void);
 
-/* "NAME pages= rate= threads="; rate = 0 is as fast as it goes. */
+/*
+ * "NAME pages= rate= threads= bytes= spread="; rate = 0 is as fast as it goes,
+ * the last two are those of set_part().
+ */
 const char *start_work(char *args);
 
 /* Returns when nobody works any more. */

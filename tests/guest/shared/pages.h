@@ -18,9 +18,12 @@
 
 /*
  * An odd version says that a thread is writing the page. Version 0 is a page
- * of zeros, whether written or never touched.
+ * of zeros, whether written or never touched. The base is the version that was
+ * written as a whole; each one after it has changed a part, whose place and
+ * bytes follow from the page, its base and which one it is.
  */
 extern _Atomic uint32_t *version;
+extern _Atomic uint32_t *base;
 extern uint8_t *set;
 extern uint64_t set_pages, zero_pages, untouched_pages;
 extern uint64_t data_first, data_pages;
@@ -38,6 +41,35 @@ void fill_set(void);
 
 /* False if another thread is writing it. */
 bool write_page(uint64_t page);
+
+/*
+ * How large a part is, in bytes, and whether it is at a fixed place of a page
+ * or at others, until all of the page has had its turn. Nobody may write
+ * meanwhile, for pages with parts of another kind are written as a whole.
+ */
+static inline bool part_is_sized(uint64_t bytes)
+{
+    return bytes && bytes <= PAGE_SIZE && bytes % sizeof(uint64_t) == 0;
+}
+
+void set_part(uint64_t bytes, bool spread);
+
+/* As write_page(), but a part of it, unless that is all of it. */
+bool write_part(uint64_t page);
+
+/*
+ * Bytes that were written since the mark, each place once, pages that have
+ * any, and the most of one page. While somebody writes, it is near enough.
+ */
+typedef struct {
+    uint64_t pages;
+    uint64_t bytes;
+    uint64_t most;
+} SetChanged;
+
+/* Marks now; the table has one entry for each page, and is kept. */
+void mark_set(_Atomic uint32_t *table);
+SetChanged changed_set(void);
 
 /*
  * Checks a page in passing. One that is written meanwhile tells nothing and

@@ -20,13 +20,13 @@ void step_hot(Stepper *s)
     if (s->next >= work_pages) {
         s->next = s->index;
     }
-    write_page(data_first + s->next);
+    write_part(data_first + s->next);
     s->next += work_threads;
 }
 
 void step_random(Stepper *s)
 {
-    write_page(data_first + random_below(s, work_pages));
+    write_part(data_first + random_below(s, work_pages));
 }
 
 void step_read(Stepper *s)

@@ -9,7 +9,9 @@ Layers, each using only those above it:
     links       the links, as data; the check that the machine holds them
     builds      what a QEMU knows: version, capabilities, parameters
     drivers     how the switch happens
-    worklost    guest work lost, from the series of work done
+    worklost    net guest work lost, from the reports of work done
+    samples     the guest's series of work done, each 10 ms
+    shortfall   guest work lost, from that series
     observe     silences of the tick, CPU time, faults
     speed       how fast the host computes meanwhile
     cross       QEMU's own figures beside those from outside

@@ -16,8 +16,9 @@ from ..migrate import Migration
 from ..monitor import QmpError, QmpLost
 from ..pair import Pair
 from ..runs import Run
-from . import cross, drivers, metrics, observe, speed, worklost
-from .techniques import BY_NAME as TECHNIQUES
+from . import (cross, drivers, metrics, observe, samples, shortfall, speed,
+               worklost)
+from .techniques import BY_NAME as TECHNIQUES, PATCHED
 from .workloads import BY_NAME as WORKLOADS
 from .links import BY_NAME as LINKS
 
@@ -26,9 +27,14 @@ EXPECTED = (QmpError, QmpLost, GuestError, RuntimeError, TimeoutError,
             drivers.CellError)
 #: Reports of the guest (ten a second) before the migration.
 WINDOW_REPORTS = 20
+#: As many after it, at least: what the speed then is.
+AFTER_REPORTS = 22
 #: How long the guest's rate may take to come back, seconds.
 BACK_LIMIT_S = 15
 MOST_LATENCIES = 4000
+#: How long the guest is stopped in place, for its clients to see what that
+#: alone costs them, and reports of the guest before and after it.
+IN_PLACE_S, SETTLE_REPORTS = 0.015, 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +111,7 @@ class CellRun:
         self.host = None        # CPU time of all, when the window began
         self.shift = 0.0        # from QEMU's clock to the monotonic one
         self.window = self.start = None
+        self.stopped_at = None  # in place, for the clients
         self.record = {
             'key': cell.key, **dataclasses.asdict(cell),
             'status': metrics.FAILED, 'reason': None, 'figures': {},
@@ -115,7 +122,7 @@ class CellRun:
         t, c = self.technique, self.config
         return {'build': t.build, 'driver': t.driver,
                 'src_caps': t.all_src_caps(), 'dst_caps': t.all_dst_caps(),
-                'parameters': t.all_parameters(),
+                'parameters': t.all_parameters(c.mem),
                 'dst_parameters': t.dst_parameters, 'mem_mib': c.mem,
                 'pages': c.pages, 'smp': c.smp, 'guest': c.workload,
                 'accel': c.accel, 'machine': c.machine,
@@ -171,11 +178,23 @@ class CellRun:
         self.pair.start(timeout=120)
         if self.probe:
             self.probe.begin(self.pair)
+            if self.probe.clients:
+                self._stop_in_place()
+
+    def _stop_in_place(self):
+        """What clients see of a stop alone; the window comes after it."""
+        self._wait_reports(SETTLE_REPORTS, 60)
+        self.stopped_at = time.monotonic()
+        self.pair.src.qmp('stop')
+        time.sleep(IN_PLACE_S)
+        self.pair.src.qmp('cont')
+        self._wait_reports(SETTLE_REPORTS, 60)
 
     def _window(self):
         self.host = self._host()
         self._wait_reports(WINDOW_REPORTS, 60)
         self.pair.src.ask('touch reset')
+        self.pair.src.ask('changed mark')
 
     def _reports(self):
         return self.pair.console.reports()
@@ -211,7 +230,8 @@ class CellRun:
         copied = self.link.copy_seconds(self.config.mem * 256)
         bounds = drivers.bounds_for(copied)
         self.migration = CellMigration(pair, t.all_src_caps(),
-                                       t.all_dst_caps(), t.all_parameters())
+                                       t.all_dst_caps(),
+                                       t.all_parameters(self.config.mem))
         self.migration.before_cancel = self._cpu
         pair.dst.set_parameters(t.dst_parameters)
         cpu, sent = self._cpu(), self._bytes()
@@ -228,9 +248,19 @@ class CellRun:
         host = [after - before for before, after in
                 zip(self.host, self._host())]
         touch = pair.side(side).ask('touch').fields
+        changed = pair.side(side).ask('changed')
+        notes['changed'] = {name: changed.number_of(name)
+                            for name in ('pages', 'bytes', 'most')}
+        fine = samples.ask(pair.side(side), pair.console,
+                           time.monotonic() - self.window)
         outside = self.probe.end() if self.probe else {}
         self.record['qemu'] = cross.qemu_figures(self.migration)
+        if self.technique.build == PATCHED and \
+                self.migration.hybrid().get('action'):
+            notes['action'] = self.migration.hybrid()['action']
+            notes['deltas'] = self.migration.hybrid().get('deltas')
         self._measure(times, until, cpu, sent, outside)
+        self._measure_fine(outside.get('fine') or fine, times, until)
         self.record['raw'].update(
             touch=touch, others=round((host[1] - host[2]) / host[0], 3),
             **self._speed(times['end']))
@@ -272,7 +302,7 @@ class CellRun:
         """Until the rate is back, or the limit; returns when that was."""
         # Seen from here on; what came before is in the series, too.
         settle = self.probe.settle_reports if self.probe else 0
-        self._wait_reports_after(end, settle + worklost.BACK_POINTS + 1)
+        self._wait_reports_after(end, settle + AFTER_REPORTS)
         self.pair.console.wait(
             lambda: worklost.is_back(self._points(), self.start, end,
                                      self.window), BACK_LIMIT_S)
@@ -330,6 +360,24 @@ class CellRun:
             'latency': [(rel(at), round(took, 6)) for at, took
                         in outside.get('latency', ())]}
 
+    def _measure_fine(self, fine, times, until):
+        """Work lost, from windows of 10 ms."""
+        fine = [sample for sample in fine if self.window <= sample[0] <= until]
+        most = self.workload.most(self.link, self.settings.scale)
+        found = shortfall.shortfall(
+            fine, self.start, times['end'],
+            speed.change(self.speed.pieces(), self.start, times['end']), most)
+        self.record['figures']['short_s'] = \
+            round(found.lost_s, 4) if found else None
+        self.record['raw']['fine'] = samples.packed(
+            [(at - self.start, work) for at, work in fine])
+        self.record['raw']['short'] = found and {
+            **{key: value if isinstance(value, bool) else round(value, 4)
+               for key, value in dataclasses.asdict(found).items()
+               if key not in ('back_at', 'until')},
+            'most': most, 'back': self._relative(found.back_at),
+            'until': self._relative(found.until)}
+
     def _relative(self, at):
         return None if at is None else round(at - self.start, 4)
 
@@ -353,12 +401,17 @@ class CellRun:
         samples = [(at, took) for at, took in outside['latency']
                    if self.start <= at <= back]
         took = [took * 1000 for _, took in samples]
+        in_place = max((took * 1000 for at, took in outside['latency']
+                        if self.stopped_at <= at < self.window), default=None)
+        self.record['notes']['client_in_place_ms'] = in_place
         answered = [self.start] + [at for at, _ in samples]
         dark = max((b - a for a, b in zip(answered, answered[1:])),
                    default=None)
         return {'client_p50_ms': percentile(took, 50),
                 'client_p99_ms': percentile(took, 99),
                 'client_max_ms': max(took, default=None),
+                'client_beyond_ms': max(took) - in_place
+                if took and in_place else None,
                 'client_errors': outside.get('errors', 0),
                 'blackout_ms': None if dark is None else dark * 1000}
 

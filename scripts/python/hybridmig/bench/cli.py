@@ -12,6 +12,7 @@ from . import (docs, links, matrix, report, runner, stats, store, techniques,
                workloads)
 from .cell import Settings
 
+REPEATS = {'quick': 1, 'deltas': 5}
 EPILOG = '''
 PATTERN is TECHNIQUE[/WORKLOAD[/LINK]], each with * and ? as in file names:
   scripts/bench --only 'hybrid*/zipf*/1gbit' --only 'precopy/zipf*/1gbit'
@@ -48,6 +49,9 @@ def arguments(argv):
     plan.add_argument('--quick', dest='plan', action='store_const',
                       const='quick', help='some cells with small guests, in '
                       'less than 10 minutes')
+    plan.add_argument('--deltas', dest='plan', action='store_const',
+                      const='deltas', help='where few bytes of a page '
+                      'change, five times')
     plan.add_argument('--all', dest='plan', action='store_const', const='all',
                       help='every combination (default: all on the first '
                       'link, the main techniques and workloads elsewhere)')
@@ -55,7 +59,8 @@ def arguments(argv):
                        metavar='PATTERN', help='only these (repeatable); any '
                        'combination can be named')
     group.add_argument('--repeat', type=int, metavar='N',
-                       help='so often (default: 3, with --quick 1)')
+                       help='so often (default: 3, with --quick 1, with '
+                       '--deltas 5)')
     group.add_argument('--scale', type=float, metavar='X',
                        help="size of the guests' memory (default: 1, with "
                        f'--quick {matrix.QUICK_SCALE})')
@@ -78,7 +83,7 @@ def arguments(argv):
     quick = args.plan == 'quick'
     if args.plan is None:
         args.plan = 'all' if args.only else 'standard'
-    args.repeat = args.repeat or (1 if quick else 3)
+    args.repeat = args.repeat or REPEATS.get(args.plan, 3)
     args.scale = args.scale or (matrix.QUICK_SCALE if quick else 1.0)
     if args.repeat < 1 or not 0.01 <= args.scale <= 64:
         parser.error(f'--repeat {args.repeat} has to be at least 1, --scale '

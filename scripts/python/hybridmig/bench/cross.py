@@ -86,7 +86,7 @@ def _lost(figures, qemu):
     said = (percent / 100 * qemu['total_ms'] + (qemu['downtime_ms'] or 0))
     said /= 1000
     if abs(mine - said) > LOST_S + LOST_SHARE * max(mine, said):
-        return (f'work lost: {mine:.2f} s, while degradation and downtime of '
+        return (f'net work lost: {mine:.2f} s, while degradation and downtime of '
                 f'QEMU make {said:.2f} s')
     return None
 
@@ -112,9 +112,9 @@ def doubts(figures, raw):
                      'its CPU time')
     if uneven(raw):
         lines.append(f'the host computes at {raw["speed_change"]:.0%} of the '
-                     'speed before: work lost has that in it')
+                     'speed before: net work lost has that in it')
     lost, error = figures.get('lost_s'), raw.get('lost_error_s')
     if error is not None and error > ERROR_S + ERROR_SHARE * abs(lost):
-        lines.append(f'work lost {lost:.2f} s is uncertain by {error:.2f} s: '
+        lines.append(f'net work lost {lost:.2f} s is uncertain by {error:.2f} s: '
                      'the rate before was not steady')
     return lines

@@ -16,13 +16,42 @@ ELSEWHERE_TECHNIQUES = ('non-live', 'precopy', 'postcopy-preempt',
                         'first-pass', 'first-pass-preempt', 'hybrid',
                         'hybrid-preempt')
 ELSEWHERE = ('idle-full', 'sequential', 'redis')
+#: Where few bytes of a page change: what deltas are for, beside what else there
+#: is. The more of them, and with all that overwrites pages, only with --deltas.
+DELTA_TECHNIQUES = ('non-live', 'precopy-xbzrle', 'first-pass-preempt',
+                    'hybrid', 'hybrid-no-deltas', 'hybrid-preempt')
+DELTA_WORKLOADS = ('small', 'small-zipf', 'redis-patches', 'sqlite',
+                   'compile')
+MORE_DELTA_TECHNIQUES = ('non-live', 'precopy-xbzrle', 'hybrid',
+                         'hybrid-no-deltas')
+MORE_DELTA_WORKLOADS = ('small-paced', 'small-uniform-paced', 'write-8',
+                        'write-64', 'write-512', 'write-8-spread',
+                        'write-64-spread', 'write-512-spread')
+WHOLE_WORKLOADS = ('sequential', 'uniform', 'zipf')
+DELTA_WAN = ('small-paced', 'small-uniform-paced', 'sequential-paced',
+             'uniform-paced')
+#: A handoff now against further rounds, over the WAN: it pays to send again.
+FAR_WORKLOADS = ('uniform-near',)
+FAR_TECHNIQUES = ('non-live', 'first-pass-preempt', 'hybrid-no-deltas',
+                  'hybrid-handoff-now', 'hybrid-no-budget')
 QUICK_WORKLOADS = ('idle-full', 'sequential', 'zipf-paced')
 QUICK_SCALE = 0.25
-PLANS = ('standard', 'quick', 'all')
+PLANS = ('standard', 'quick', 'deltas', 'all')
 
 
 class MatrixError(Exception):
     """Nothing is selected."""
+
+
+def _for_deltas(technique, workload, link):
+    if link == 'wan' and workload in FAR_WORKLOADS:
+        return technique in FAR_TECHNIQUES
+    if link == 'wan':
+        return workload in DELTA_WAN and technique in MORE_DELTA_TECHNIQUES
+    return link == links.LINKS[0].name and (
+        (workload in DELTA_WORKLOADS and technique in DELTA_TECHNIQUES) or
+        (workload in MORE_DELTA_WORKLOADS + WHOLE_WORKLOADS and
+         technique in MORE_DELTA_TECHNIQUES))
 
 
 def _planned(plan, technique, workload, link):
@@ -30,7 +59,16 @@ def _planned(plan, technique, workload, link):
     if plan == 'quick':
         return link == first and technique in QUICK_TECHNIQUES and \
             workload in QUICK_WORKLOADS
+    if plan == 'deltas':
+        return _for_deltas(technique, workload, link)
     if plan == 'standard':
+        if workload in MORE_DELTA_WORKLOADS + FAR_WORKLOADS or \
+                technique == 'hybrid-handoff-now' or (
+                workload in DELTA_WORKLOADS and
+                technique not in DELTA_TECHNIQUES) or (
+                technique == 'hybrid-no-deltas' and
+                workload not in DELTA_WORKLOADS + WHOLE_WORKLOADS):
+            return False
         # Where CPU time is what limits, paging alone: ours beside upstream's
         return link == first or (
             workload in ELSEWHERE and

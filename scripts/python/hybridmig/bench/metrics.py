@@ -35,9 +35,13 @@ METRICS = [Metric(*row) for row in (
      'bytes that left the source, headers included, by the interface'),
     ('back_mib', 'back MiB', 2, 0.1,
      'bytes that left the destination, the same way'),
-    ('lost_s', 'work lost s', 2, 0.05,
+    ('short_s', 'work lost s', 2, 0.05,
+     'what the work in windows of 10 ms is below the median speed of the two '
+     'seconds after the end, from the start until full speed is back'),
+    ('lost_s', 'net lost s', 2, 0.05,
      'work expected at the rate before, minus work done, until the rate is '
-     'back, in seconds of that rate'),
+     'back, in seconds of that rate: what is made up for is not in it, what '
+     'the host loses in speed is'),
     ('cpu_s', 'CPU s', 2, 0.05,
      'CPU seconds of both QEMUs without their vCPU threads'),
     ('page_cpu_us', 'CPU us/page', 2, 0.2,
@@ -56,6 +60,9 @@ METRICS = [Metric(*row) for row in (
      'latency that an outside client saw during the migration, median'),
     ('client_p99_ms', 'client p99 ms', 2, 0.2, 'the same, 99th percentile'),
     ('client_max_ms', 'client max ms', 1, 1, 'the same, maximum'),
+    ('client_beyond_ms', 'client beyond ms', 1, 2,
+     'that, beyond the longest that clients saw when the guest was stopped '
+     'in place for 15 ms before, in the same run'),
     ('client_errors', 'client errors', 0, 0, 'requests that failed'),
     ('blackout_ms', 'blackout ms', 1, 2,
      'longest time in which no request of the client was answered'),

@@ -8,7 +8,7 @@ from . import metrics, pictures
 from .metrics import BY_KEY
 
 #: A panel each.
-SHOWN = ('downtime_ms', 'stall_ms', 'total_s', 'wire_mib', 'lost_s', 'cpu_s')
+SHOWN = ('downtime_ms', 'stall_ms', 'total_s', 'wire_mib', 'short_s', 'cpu_s')
 MARKS = {metrics.WRONG: 'WRONG', metrics.FAILED: 'failed',
          metrics.UNAVAILABLE: 'n/a', metrics.NO_CONVERGE: 'n.c.'}
 

@@ -99,7 +99,7 @@ def warnings(results):
     if uneven:
         lines.append(f'in {uneven} of {len(results.cells)} cells the host '
                      'computed at another speed after the migration than '
-                     'before: work lost has that in it')
+                     'before: net work lost has that in it')
     return lines
 
 

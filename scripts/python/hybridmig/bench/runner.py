@@ -186,7 +186,7 @@ def short(record):
                  ('downtime_ms', 'downtime', 0, 'ms'),
                  ('total_s', 'total', 2, 's'),
                  ('wire_mib', 'wire', 0, 'MiB'),
-                 ('lost_s', 'work lost', 2, 's'))
+                 ('short_s', 'work lost', 2, 's'))
              if figures.get(key) is not None]
     return ' '.join(parts) + (': ' + ', '.join(shown) if shown else '')
 

@@ -47,17 +47,35 @@ def notes_text(summary):
     if not summary.good:
         return ''
     notes, parts = summary.good[0]['notes'], []
+    # What the rounds ended with, of each repetition
+    actions = [cell['notes'].get('action') for cell in summary.good]
+    if any(actions):
+        parts.append(' and '.join(f'{actions.count(action)} x {action}'
+                                  for action in dict.fromkeys(actions)))
     if 'bound_s' in notes:
         parts.append(f'cancelled after {notes["bound_s"]:.0f} s in pass '
                      f'{notes["passes"]}, {notes["left_mib"]:.0f} MiB left')
     if 'residue_mib' in notes:
         parts.append(f'{notes["residue_mib"]:.1f} MiB not there after '
                      f'{notes["demand_s"]:.0f} s of paging, then pushed')
+    changed = notes.get('changed')
+    if changed and changed['pages']:
+        parts.append(f'{changed["bytes"] / changed["pages"]:.0f} bytes '
+                     f'changed of each of {changed["pages"]} pages')
+    deltas = notes.get('deltas')
+    if deltas and deltas['pages']:
+        parts.append(f'{deltas["pages"]} pages as deltas of '
+                     f'{deltas["bytes"] / deltas["pages"]:.0f} bytes, '
+                     f'{deltas["whole"]} whole, of {deltas["bases"]} bases')
+    elif deltas and 'decision' in deltas:
+        parts.append(f'deltas: {deltas["decision"]}')
     if 'checked' in notes:
         parts.append(notes['checked'])
-    lost = summary.good[0]['raw'].get('lost_error_s')
-    if lost is not None and summary.good[0]['raw'].get('back') is None:
+    raw = summary.good[0]['raw']
+    if raw.get('lost_error_s') is not None and raw.get('back') is None:
         parts.append('the rate did not come back')
+    if raw.get('short') and raw['short']['back'] is None:
+        parts.append('full speed did not come back')
     return ', '.join(parts)
 
 

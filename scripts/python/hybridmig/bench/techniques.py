@@ -13,6 +13,9 @@ COMMON_PARAMETERS = {'max-bandwidth': 100 * 2**30, 'downtime-limit': 30}
 #: A rate that lets one page pass in QEMU's window of 100 ms. 0 would be no
 #: limit, and so would anything below 10, as QEMU divides by ten.
 NO_PUSH = 40960
+#: A cache for all of the guest's memory. It is found by a page's address
+#: modulo its size, so a smaller one does not hold even a set that is smaller.
+HOLDS_ALL = 2**63 - 1
 POSTCOPY = {'postcopy-ram': True}
 PREEMPT = {'postcopy-ram': True, 'postcopy-preempt': True}
 
@@ -29,8 +32,14 @@ class Technique:
     parameters: dict = dataclasses.field(default_factory=dict)  # of the source
     dst_parameters: dict = dataclasses.field(default_factory=dict)
 
-    def all_parameters(self):
-        return {**COMMON_PARAMETERS, **self.parameters}
+    def all_parameters(self, mem_mib=None):
+        """With the guest's memory, HOLDS_ALL is a size."""
+        found = {**COMMON_PARAMETERS, **self.parameters}
+        if mem_mib:
+            size = 2**20 << (mem_mib - 1).bit_length()
+            found = {name: size if value == HOLDS_ALL else value
+                     for name, value in found.items()}
+        return found
 
     def all_src_caps(self):
         return {'events': True, **self.caps, **self.src_caps}
@@ -58,9 +67,8 @@ TECHNIQUES = [
     _upstream('precopy', 'precopy', 'precopy'),
     _upstream('precopy-converge', 'precopy, auto-converge', 'precopy',
               {'auto-converge': True}),
-    # A cache as large as the largest set that is written here.
     _upstream('precopy-xbzrle', 'precopy, XBZRLE', 'precopy',
-              {'xbzrle': True}, {'xbzrle-cache-size': 512 * 2**20}),
+              {'xbzrle': True}, {'xbzrle-cache-size': HOLDS_ALL}),
     _upstream('precopy-multifd', 'precopy, multifd with zlib', 'precopy',
               {'multifd': True}, _ZLIB, _ZLIB),
     _upstream('demand-only', 'postcopy, demand paging only', 'demand_only',
@@ -74,6 +82,11 @@ TECHNIQUES = [
               'postcopy after the first pass, preempt', 'first_pass',
               PREEMPT),
     _hybrid('hybrid', 'hybrid, defaults'),
+    _hybrid('hybrid-no-deltas', 'hybrid, no deltas after the switch',
+            delta_cache=0),
+    # What may be sent again is no more than a handoff sends anyway.
+    _hybrid('hybrid-handoff-now', 'hybrid, no deltas, no round to send again',
+            delta_cache=0, max_resend=1),
     _hybrid('hybrid-preempt', 'hybrid, preempt', PREEMPT),
     # All of memory by paging: what a page costs there.
     _hybrid('hybrid-at-once', 'hybrid, preempt, switched at once', PREEMPT,

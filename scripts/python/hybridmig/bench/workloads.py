@@ -6,9 +6,11 @@ the link carries, which precopy can follow.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import dataclasses
+import re
 
 from ..guest import GuestConfig
-from .probes import JobProbe, RedisProbe
+from .probes import (CompileProbe, JobProbe, RedisPatchProbe, RedisProbe,
+                     SqliteProbe)
 
 #: Pages per second at most: a guest on an emulated CPU writes not much more.
 MOST_PACED = 40000
@@ -18,7 +20,8 @@ KERNEL_MIB = 96
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """@text is for the guest: {set}, {half}, {quarter}, {few}, {paced}."""
+    """@text is for the guest: {set}, {half}, {quarter}, {few}, {paced},
+    {near}."""
     name: str
     title: str
     text: str
@@ -31,10 +34,19 @@ class Workload:
         pages = int(link.pages * scale)
         carried = link.pages_per_second()
         paced = min(MOST_PACED, carried / 2) if carried else MOST_PACED
+        near = min(MOST_PACED, carried * 0.8) if carried else MOST_PACED
         owned = max(1000, int(pages * self.share))
         return {'pages': pages, 'set': owned, 'half': owned // 2,
                 'quarter': owned // 4, 'few': owned // 16,
-                'paced': int(paced)}
+                'paced': int(paced), 'near': int(near)}
+
+    def most(self, link, scale):
+        """The pace that it is told to keep, in units a second, or None."""
+        if self.probe and self.probe.RATE:
+            return self.probe.RATE
+        found = re.search(r'rate=(\d+)', self.text.format(
+            **self.numbers(link, scale)))
+        return int(found[1]) or None if found else None
 
     def config(self, link, scale, accel='tcg', machine='pc'):
         """The guest, for this link."""
@@ -57,6 +69,8 @@ WORKLOADS = [
              'random pages={half} rate=0'),
     Workload('uniform-paced', 'uniform writer, half the link',
              'random pages={half} rate={paced}'),
+    Workload('uniform-near', 'uniform writer over few pages, 4/5 of the link',
+             'random pages={few} rate={near}'),
     Workload('zipf', 'zipf writer, full speed', 'zipf pages={set} rate=0'),
     Workload('zipf-paced', 'zipf writer, half the link',
              'zipf pages={set} rate={paced}'),
@@ -66,9 +80,32 @@ WORKLOADS = [
              'moving pages={few} rate={paced}'),
     Workload('two-vcpus', 'sequential writer on two vCPUs',
              'hot pages={quarter} rate=0 threads=2', smp=2),
+    Workload('two-vcpus-random', 'uniform writer on two vCPUs',
+             'random pages={half} rate=0 threads=2', smp=2),
     # Redis has its keys beside the guest's set.
     Workload('redis', 'Redis, 300 requests a second from outside', 'idle',
              share=0.375, probe=RedisProbe, least_mib=176),
+    Workload('redis-patches', 'Redis, 24 bytes of 200 values in a request, '
+             '100 a second', 'idle', share=0.25, probe=RedisPatchProbe,
+             least_mib=256),
+    Workload('sqlite', 'SQLite, transactions of 8 rows from outside', 'idle',
+             share=0.375, probe=SqliteProbe, least_mib=224),
+    Workload('compile', 'a compiler, its output checked', 'compile',
+             share=0.5, probe=CompileProbe, least_mib=176),
+    # A few bytes of a page are written, at full speed unless it says so.
+    Workload('small', 'sequential writer, 24 bytes of a page',
+             'hot pages={quarter} rate=0 bytes=24'),
+    Workload('small-zipf', 'zipf writer over half, 24 bytes of a page',
+             'zipf pages={half} rate=0 bytes=24'),
+    Workload('small-paced', 'sequential writer, 24 bytes, half the link',
+             'hot pages={few} rate={paced} bytes=24'),
+    Workload('small-uniform-paced', 'uniform writer, 24 bytes, half the link',
+             'random pages={few} rate={paced} bytes=24'),
+    *[Workload(f'write-{size}{"-spread" if spread else ""}',
+               f'sequential writer, {size} bytes of a page at '
+               f'{"other places each time" if spread else "a fixed place"}',
+               f'hot pages={{quarter}} rate=0 bytes={size} spread={spread}')
+      for spread in (0, 1) for size in (8, 64, 512)],
     Workload('job', 'compression, its output checked', 'job', share=0.5,
              probe=JobProbe),
 ]

@@ -1,8 +1,8 @@
-"""Guest work lost, from the series of work that was done.
+"""Net guest work lost, from the reports of work that was done.
 
 Definition. Let r be the rate of work before the migration, over the window
 that precedes it. From the last report before the start until the first moment
-after the end from which on the rate is back, work lost is
+after the end from which on the rate is back, net work lost is
 
     (r * elapsed time - work done) / r
 
