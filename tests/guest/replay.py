@@ -65,7 +65,7 @@ def handoff():
 
 def rounds():
     """All at once: a wrong decision names its file and line."""
-    program = os.path.join(paths.BUILD, 'unit', 'test-rounds-replay')
+    program = os.path.join(paths.BUILD, 'unit/tests/unit/test-rounds-replay')
     traces = _saved(ROUNDS)
     if len(traces) < LEAST_ROUNDS:
         tap.not_ok(f'guest: only {len(traces)} runs recorded their rounds')
