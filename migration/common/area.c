@@ -47,13 +47,14 @@ bool hybrid_area_has(const HybridArea *a, uint32_t slot)
     return a->there[area_piece(a, slot)];
 }
 
-uint8_t *hybrid_area_grow(HybridArea *a, uint32_t slot, uint64_t reserved)
+uint8_t *hybrid_area_grow(HybridArea *a, uint32_t slot, uint64_t taken,
+                          uint64_t reserved)
 {
     size_t piece = area_piece(a, slot);
 
     if (!a->there[piece]) {
-        if (!hybrid_bases_have_room(HYBRID_AREA_PIECE, hybrid_room_bytes(),
-                                    reserved) ||
+        if (!hybrid_bases_have_room(taken + a->bytes, HYBRID_AREA_PIECE,
+                                    hybrid_room_bytes(), reserved) ||
             mprotect(a->map + piece * HYBRID_AREA_PIECE, HYBRID_AREA_PIECE,
                      PROT_READ | PROT_WRITE)) {
             return NULL;

@@ -35,10 +35,11 @@ bool hybrid_area_has(const HybridArea *a, uint32_t slot);
 
 /*
  * The same, its piece gets some if need be.  NULL: there is no room, as half
- * of what there is belongs to others.  @reserved: bytes that are spoken for
- * besides.
+ * of what there is belongs to others.  @taken: what was taken beside this area
+ * for the same purpose; @reserved: what is spoken for besides.
  */
-uint8_t *hybrid_area_grow(HybridArea *a, uint32_t slot, uint64_t reserved);
+uint8_t *hybrid_area_grow(HybridArea *a, uint32_t slot, uint64_t taken,
+                          uint64_t reserved);
 
 /* Gives the memory back while others may still look: it is all zero then */
 void hybrid_area_empty(HybridArea *a);

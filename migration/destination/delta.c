@@ -10,7 +10,9 @@
  * it is written, or else the load fails.  After the switch, if anything is
  * wrong with a page, all bases are given up
  * (what is wrong with one may be wrong with others), and the source is asked
- * for whole pages: nothing is placed that was not checked.
+ * for whole pages: nothing is placed that was not checked.  In a pause their
+ * memory is given back, but not its addresses: whoever still looks finds
+ * zeroes, and no version that is one.
  *
  * The main thread writes bases, before the threads that load pages are there.
  * With a preempt channel these are two, which never have the same page.
@@ -39,11 +41,12 @@ struct HybridBases {
     uint32_t slots;             /* that we have announced */
     size_t page_size;
     HybridArea area;
-    HybridBase *base;           /* what is in each slot */
+    HybridArea what;            /* is in each slot: a HybridBase */
     /* Each thread's: what comes, and the page that is made of it */
     uint8_t *in[RAM_CHANNEL_MAX];
     uint8_t *made[RAM_CHANNEL_MAX];
     HybridShared off;           /* given up */
+    uint64_t others;            /* have claimed, when last seen; main thread */
 
     HybridShared done;          /* placed, or asked for again */
     HybridShared asked;         /* to be said when so many are */
@@ -64,23 +67,16 @@ HybridBases *hybrid_bases_new(void)
 static void hybrid_bases_unmap(HybridBases *b)
 {
     hybrid_area_destroy(&b->area);
-    g_clear_pointer(&b->base, g_free);
+    hybrid_area_destroy(&b->what);
     for (int i = 0; i < RAM_CHANNEL_MAX; i++) {
         g_clear_pointer(&b->made[i], qemu_vfree);
     }
 }
 
-void hybrid_bases_drop(HybridBases *b)
-{
-    hybrid_shared_set(&b->off, true);
-    hybrid_bases_unmap(b);
-    hybrid_shared_set(&b->asked, 0);
-}
-
 void hybrid_bases_free(HybridBases *b)
 {
     if (b) {
-        hybrid_bases_drop(b);
+        hybrid_bases_unmap(b);
         for (int i = 0; i < RAM_CHANNEL_MAX; i++) {
             g_free(b->in[i]);
         }
@@ -88,36 +84,61 @@ void hybrid_bases_free(HybridBases *b)
     }
 }
 
-void hybrid_bases_release(HybridBases *b)
+static uint64_t hybrid_bases_memory(const HybridBases *b)
 {
-    hybrid_shared_set(&b->off, true);
-    hybrid_area_empty(&b->area);
+    return qatomic_read(&b->area.bytes) + qatomic_read(&b->what.bytes);
 }
 
-/* Memory that is spoken for: what is to come of this guest, and of others */
+void hybrid_bases_release(HybridDestination *h)
+{
+    HybridBases *b = h->bases;
+    uint64_t bytes = hybrid_bases_memory(b);
+
+    hybrid_shared_set(&b->off, true);
+    hybrid_area_empty(&b->area);
+    hybrid_area_empty(&b->what);
+    HYBRID_DESTINATION_LOCK_GUARD(h);
+    h->ledger_base -= MIN(h->ledger_base, bytes);
+}
+
+void hybrid_bases_pause(HybridDestination *h)
+{
+    hybrid_bases_release(h);
+    hybrid_shared_set(&h->bases->asked, 0);
+}
+
+/* False: another QEMU looks at the ledger just now */
+static bool hybrid_bases_see_others(HybridDestination *h)
+{
+    HYBRID_DESTINATION_LOCK_GUARD(h);
+    if (!hybrid_ledger_try_lock(h->ledger)) {
+        return false;
+    }
+    h->bases->others = hybrid_ledger_others(h->ledger);
+    hybrid_ledger_unlock(h->ledger);
+    return true;
+}
+
+/*
+ * Memory that is spoken for: what is to come of this guest, and of others.
+ * The main loop does not wait for what others have claimed, and the alive
+ * thread needs our lock: it is what was seen last, then.
+ */
 static uint64_t hybrid_bases_reserved(HybridDestination *h)
 {
-    uint64_t rss = hybrid_host_rss(), bytes;
+    uint64_t rss = hybrid_host_rss();
 
+    hybrid_bases_see_others(h);
     HYBRID_DESTINATION_LOCK_GUARD(h);
-    bytes = h->ledger_base - MIN(h->ledger_base, rss);
-    if (h->ledger) {
-        if (!hybrid_ledger_lock(h->ledger)) {
-            return UINT64_MAX;
-        }
-        bytes += hybrid_ledger_others(h->ledger);
-        hybrid_ledger_unlock(h->ledger);
-    }
-    return bytes;
+    return h->ledger_base - MIN(h->ledger_base, rss) + h->bases->others;
 }
 
 /* All that is needed for so many slots.  False: there is no memory for it. */
 static bool hybrid_bases_alloc(HybridBases *b)
 {
-    bool all = hybrid_area_init(&b->area, b->slots, b->page_size);
+    bool all = hybrid_area_init(&b->area, b->slots, b->page_size) &&
+               hybrid_area_init(&b->what, b->slots, sizeof(HybridBase));
 
-    b->base = all ? g_try_new0(HybridBase, b->slots) : NULL;
-    all = b->base;
     for (int i = 0; all && i < RAM_CHANNEL_MAX; i++) {
         b->made[i] = qemu_try_memalign(b->page_size, b->page_size);
         b->in[i] = b->in[i] ?: g_try_malloc(HYBRID_DELTA_MAX);
@@ -134,13 +155,20 @@ uint32_t hybrid_bases_allow(HybridDestination *h, uint32_t wanted)
     HybridBases *b = h->bases;
 
     b->page_size = qemu_target_page_size();
+    for (int tries = 1; !hybrid_bases_see_others(h); tries++) {
+        if (tries > HYBRID_LEDGER_PATIENCE_MS) {
+            return 0;
+        }
+        g_usleep(1000);
+    }
     if (b->page_size > HYBRID_DELTA_PAGE_MAX) {
         return 0;
     }
     /* The source has the same bound, but that is its word */
     wanted = MIN(wanted, hybrid_bases_wanted(UINT64_MAX, ram_bytes_total(),
                                              b->page_size));
-    b->slots = hybrid_bases_offer(wanted, b->page_size, hybrid_room_bytes(),
+    b->slots = hybrid_bases_offer(wanted, b->page_size + sizeof(HybridBase),
+                                  hybrid_room_bytes(),
                                   hybrid_bases_reserved(h));
     /* Now, where the source hears of it: later each page would be refused */
     while (b->slots && !hybrid_bases_alloc(b)) {
@@ -157,26 +185,38 @@ uint32_t hybrid_bases_allow(HybridDestination *h, uint32_t wanted)
 static uint8_t *hybrid_base_place(HybridDestination *h, HybridBases *b,
                                   uint32_t slot)
 {
+    uint64_t reserved, had = hybrid_bases_memory(b);
     uint8_t *at;
 
     if (hybrid_shared_get(&b->off)) {
         return NULL;
     }
-    if (hybrid_area_has(&b->area, slot)) {
+    if (hybrid_area_has(&b->area, slot) && hybrid_area_has(&b->what, slot)) {
         return hybrid_area_at(&b->area, slot);
     }
-    at = hybrid_area_grow(&b->area, slot, hybrid_bases_reserved(h));
+    reserved = hybrid_bases_reserved(h);
+    at = hybrid_area_grow(&b->area, slot, b->what.bytes, reserved);
+    if (at && !hybrid_area_grow(&b->what, slot, b->area.bytes, reserved)) {
+        at = NULL;
+    }
+    WITH_HYBRID_DESTINATION_LOCK(h) {
+        h->ledger_base += hybrid_bases_memory(b) - had;
+    }
     if (!at) {
         HybridMessage m = hybrid_msg_new(HYBRID_MSG_DROPPED);
 
-        hybrid_bases_drop(b);
+        hybrid_bases_release(h);
         hybrid_dst_send(migration_incoming_get_current(), HYBRID_MSG_DROPPED,
                         &m);
-        return NULL;
     }
-    HYBRID_DESTINATION_LOCK_GUARD(h);
-    h->ledger_base += HYBRID_AREA_PIECE;
     return at;
+}
+
+/* What lies in @slot, or NULL if nothing can */
+static HybridBase *hybrid_base_in(const HybridBases *b, uint32_t slot)
+{
+    return slot < b->slots && hybrid_area_has(&b->what, slot) ?
+           (HybridBase *)hybrid_area_at(&b->what, slot) : NULL;
 }
 
 /* Pages are known by their addresses among all blocks */
@@ -214,16 +254,18 @@ int hybrid_dst_base(HybridMessage *m)
         if (!b->page_size || slot >= b->slots || !rb ||
             !hybrid_base_may_be(rb, offset, qemu_ram_get_used_length(rb),
                                 b->page_size)) {
-            error_report("The source sent a base for slot %" PRIu32 " of %"
-                         PRIu32 ", page 0x%" PRIx64 " of a block that has "
-                         "none", slot, b->slots, offset);
+            error_report("The source sent a base that cannot be: slot %" PRIu32
+                         " of %" PRIu32 ", page 0x%" PRIx64 " of %s block '%s'",
+                         slot, b->slots, offset, rb ? "the" : "an unknown",
+                         name);
             return -EINVAL;
         }
         at = hybrid_base_place(h, b, slot);
         if (at) {
             memcpy(at, bytes, b->page_size);
-            b->base[slot].page = hybrid_base_key(rb, offset);
-            b->base[slot].version = version;
+            *hybrid_base_in(b, slot) = (HybridBase) {
+                .page = hybrid_base_key(rb, offset), .version = version,
+            };
             stat64_add(&b->kept, 1);
         }
     }
@@ -300,10 +342,10 @@ static const char *hybrid_delta_try(HybridBases *b, uint64_t key,
                                     const HybridDeltaHead *head,
                                     const uint8_t *in, uint8_t *made)
 {
-    if (hybrid_shared_get(&b->off) || !b->base) {
+    if (hybrid_shared_get(&b->off)) {
         return "no bases are kept";
     }
-    if (!hybrid_base_is(b->base, b->slots, head, key)) {
+    if (!hybrid_base_is(hybrid_base_in(b, head->slot), head, key)) {
         return "its base is another one";
     }
     memcpy(made, hybrid_area_at(&b->area, head->slot), b->page_size);
@@ -331,7 +373,7 @@ static const char *hybrid_delta_make(HybridBases *b, uint64_t key,
 /* The page is made; it is placed, or the stream is broken */
 static void hybrid_delta_used(HybridBases *b, const HybridDeltaHead *head)
 {
-    b->base[head->slot].version = 0;
+    hybrid_base_in(b, head->slot)->version = 0;
     stat64_add(&b->placed, 1);
     stat64_add(&b->bytes, HYBRID_DELTA_HEAD + head->bytes);
     stat64_add(&b->current, !head->bytes);
@@ -460,8 +502,9 @@ MigrationHybridDeltas *hybrid_bases_info(HybridBases *b)
     info->bytes = stat64_get(&b->bytes);
     info->current = stat64_get(&b->current);
     info->refused = stat64_get(&b->refused);
-    info->memory = qatomic_read(&b->area.bytes);
-    info->memory_peak = qatomic_read(&b->area.most);
+    info->memory = hybrid_bases_memory(b);
+    info->memory_peak = qatomic_read(&b->area.most) +
+                        qatomic_read(&b->what.most);
     info->time_us = stat64_get(&b->time_ns) / 1000;
     return info;
 }

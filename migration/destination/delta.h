@@ -33,14 +33,14 @@ size_t hybrid_delta_take(RAMBlock *rb, uint64_t offset, const uint8_t *in,
                          size_t n, uint8_t *made);
 void hybrid_deltas_placed(MigrationIncomingState *mis, uint32_t pages);
 
-/* All has come: give the memory back, here where nobody waits for that */
-void hybrid_bases_release(HybridBases *b);
-
 /*
- * All that is kept is of no use any more: a recovery, or the end.  No thread
- * loads pages.
+ * What is kept is of no use any more: give the memory back.  Threads may still
+ * be loading pages.
  */
-void hybrid_bases_drop(HybridBases *b);
+void hybrid_bases_release(HybridDestination *h);
+
+/* The same, at a pause: nothing is owed to the source, which asks anew */
+void hybrid_bases_pause(HybridDestination *h);
 
 /* NULL: none were agreed on */
 MigrationHybridDeltas *hybrid_bases_info(HybridBases *b);

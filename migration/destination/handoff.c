@@ -83,7 +83,7 @@ void hybrid_dst_vm_state(void *opaque, bool running, RunState state)
 int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
 {
     HybridDestination *h = hybrid_destination();
-    bool other, again, lost, started, running_said, recovered = false;
+    bool other, again, lost, started, running_said;
     QEMUBHFunc *start;
 
     WITH_HYBRID_DESTINATION_LOCK(h) {
@@ -98,7 +98,6 @@ int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         if (h->state == HANDOFF_DST_LOADED_PAUSED ||
             h->state == HANDOFF_DST_RUNNING_PAUSED) {
             hybrid_dst_step(h, HANDOFF_EV_RECOVER);
-            recovered = true;
         }
         again = h->state == HANDOFF_DST_RUNNING;
         if (!hybrid_dst_step(h, HANDOFF_EV_GRANT)) {
@@ -112,9 +111,6 @@ int hybrid_dst_grant(MigrationIncomingState *mis, HybridMessage *in)
         start = h->start;
         started = h->started;
         running_said = h->running_said;
-    }
-    if (recovered) {
-        hybrid_bases_drop(h->bases);
     }
     if (!again) {
         hybrid_dst_mark("grant");
@@ -230,7 +226,7 @@ static void HYBRID_DESTINATION_LOCKED hybrid_dst_gone(HybridDestination *h)
     }
 }
 
-bool hybrid_dst_may_pause(bool running)
+bool hybrid_dst_stream_broke(bool running)
 {
     HybridDestination *h = hybrid_destination();
 
@@ -249,7 +245,7 @@ bool hybrid_dst_may_pause(bool running)
            h->state == HANDOFF_DST_RUNNING_PAUSED;
 }
 
-bool hybrid_dst_hears_out(void)
+bool hybrid_dst_hear_out(void)
 {
     HybridDestination *h;
 
@@ -274,6 +270,7 @@ void hybrid_dst_paused(MigrationIncomingState *mis)
         hybrid_dst_in_listen_thread();
         hybrid_window_recovers();
         hybrid_alive_dst_stream_ended(false);
+        hybrid_bases_pause(h);
         HYBRID_DESTINATION_LOCK_GUARD(h);
         h->channel_lost = false;
         hybrid_dst_step(h, HANDOFF_EV_LINK_LOST);
@@ -338,7 +335,7 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res)
     if (load_res >= 0) {
         /* The source ends the stream only after it has said GRANT */
         qemu_event_wait(&h->started_event);
-        hybrid_bases_release(h->bases);
+        hybrid_bases_release(h);
         WITH_HYBRID_DESTINATION_LOCK(h) {
             qemu_thread_create(&h->ending, "mig/dst/ending",
                                hybrid_dst_ending, mis, QEMU_THREAD_JOINABLE);
@@ -383,7 +380,7 @@ void hybrid_dst_finish(MigrationIncomingState *mis)
         g_clear_pointer(&h->ledger, hybrid_ledger_close);
     }
     hybrid_dst_discards_end();
-    hybrid_bases_drop(h->bases);
+    hybrid_bases_release(h);
     hybrid_load_cleanup();
     hybrid_shared_set(&h->finished, true);
 }

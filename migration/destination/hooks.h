@@ -76,10 +76,11 @@ void hybrid_dst_listen_end(MigrationIncomingState *mis, int load_res);
 void hybrid_dst_finish(MigrationIncomingState *mis);
 
 /*
- * The stream broke: is there anything to be saved by a pause?  @running:
- * upstream's answer.  If not, the guest will never be ours.
+ * The stream broke.  True: there is something to be saved by a pause.  Else the
+ * guest will never be ours: LOADED is not said any more.  @running: upstream's
+ * answer.
  */
-bool hybrid_dst_may_pause(bool running);
+bool hybrid_dst_stream_broke(bool running);
 
 /* The source takes part in a handoff.  Any thread. */
 bool hybrid_dst_agreed(void);
@@ -90,7 +91,7 @@ bool hybrid_dst_agreed(void);
  * notices, too, as it owns the guest.  Should it give the guest away all the
  * same, the channels are broken then.  Any thread.
  */
-bool hybrid_dst_hears_out(void);
+bool hybrid_dst_hear_out(void);
 
 /* The stream broke; the pause of postcopy begins */
 void hybrid_dst_paused(MigrationIncomingState *mis);

@@ -17,6 +17,7 @@
 #include "migration/hybrid/destination/alive.h"
 #include "migration/hybrid/destination/announced.h"
 #include "migration/hybrid/destination/delta.h"
+#include "migration/hybrid/destination/drop.h"
 #include "migration/hybrid/destination/faults.h"
 #include "migration/hybrid/destination/gate.h"
 #include "migration/hybrid/destination/handoff.h"
@@ -109,8 +110,9 @@ hybrid_dst_fits(MigrationIncomingState *mis, uint32_t flags, Error **errp)
            hybrid_load_possible(errp);
 }
 
-static bool hybrid_dst_reserve(uint32_t overcommit, const HybridToldNeed *need,
-                               Error **errp)
+static bool HYBRID_BQL_LOCKED
+hybrid_dst_reserve(uint32_t overcommit, const HybridToldNeed *need,
+                   Error **errp)
 {
     HybridDestination *h = hybrid_destination();
     HybridHostAnswer memory = { 0 };
@@ -123,6 +125,13 @@ static bool hybrid_dst_reserve(uint32_t overcommit, const HybridToldNeed *need,
             h->ledger_base = memory.ordinary + hybrid_host_rss();
             h->ledger = ledger;
         }
+    }
+    /*
+     * What the guest has is scattered over all of its memory.  If there is no
+     * room for the rest, no huge page may fill it up around what comes.
+     */
+    if (fits && memory.available < memory.needed + need->ballooned) {
+        hybrid_dst_keep_small_pages();
     }
     return fits;
 }

@@ -112,7 +112,9 @@ struct HybridDestination {
     HybridLedger *ledger HYBRID_DESTINATION_GUARDED;
     /* our memory, once all has come */
     uint64_t ledger_base HYBRID_DESTINATION_GUARDED;
-    bool small_pages HYBRID_BQL_GUARDED; /* huge pages are kept off */
+    /* huge pages are kept off, and what is missing was dropped */
+    bool small_pages HYBRID_BQL_GUARDED;
+    bool never_huge HYBRID_BQL_GUARDED; /* they are, for want of memory */
     HybridShared finished;      /* no thread of it uses this any more */
     Stat64 received;            /* target pages */
 };

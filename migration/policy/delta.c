@@ -42,9 +42,11 @@ void hybrid_delta_head_get(const uint8_t *in, HybridDeltaHead *head)
     head->checksum = get_be(in + 10, 4);
 }
 
-bool hybrid_bases_have_room(uint64_t bytes, uint64_t room, uint64_t reserved)
+bool hybrid_bases_have_room(uint64_t taken, uint64_t bytes, uint64_t room,
+                            uint64_t reserved)
 {
-    return bytes <= (room - MIN(room, reserved)) / 2;
+    /* taken + bytes <= (left + taken) / 2, in which nothing overflows */
+    return taken / 2 + bytes <= (room - MIN(room, reserved)) / 2;
 }
 
 /* ---- source ---- */
@@ -58,14 +60,26 @@ struct HybridSlots {
     uint64_t mask;
 };
 
-HybridSlots *hybrid_slots_new(uint32_t slots)
+static uint64_t slots_entries(uint32_t slots)
 {
-    HybridSlots *s = g_new0(HybridSlots, 1);
     uint64_t entries = 2;
 
     while (entries < 2ull * slots) {
         entries *= 2;
     }
+    return entries;
+}
+
+uint64_t hybrid_slots_bytes(uint32_t slots)
+{
+    return slots * sizeof(uint64_t) + slots_entries(slots) * sizeof(uint32_t);
+}
+
+HybridSlots *hybrid_slots_new(uint32_t slots)
+{
+    HybridSlots *s = g_new0(HybridSlots, 1);
+    uint64_t entries = slots_entries(slots);
+
     s->slots = slots;
     s->mask = entries - 1;
     s->page = g_try_new(uint64_t, MAX(1, slots));
@@ -153,12 +167,11 @@ int64_t hybrid_bases_patience_us(uint64_t pages, uint32_t page_size,
 
 /* ---- destination ---- */
 
-bool hybrid_base_is(const HybridBase *bases, uint32_t slots,
-                    const HybridDeltaHead *head, uint64_t page)
+bool hybrid_base_is(const HybridBase *base, const HybridDeltaHead *head,
+                    uint64_t page)
 {
-    return head->slot < slots && head->version &&
-           bases[head->slot].version == head->version &&
-           bases[head->slot].page == page;
+    return base && head->version && base->version == head->version &&
+           base->page == page;
 }
 
 uint32_t hybrid_bases_offer(uint32_t wanted, uint32_t page_size,

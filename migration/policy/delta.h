@@ -51,10 +51,12 @@ void hybrid_delta_head_put(uint8_t *out, const HybridDeltaHead *head);
 void hybrid_delta_head_get(const uint8_t *in, HybridDeltaHead *head);
 
 /*
- * @bytes more for bases, where the host and its control groups have @room, of
- * which @reserved are spoken for: half of what is left belongs to others.
+ * @bytes more for bases, which have @taken already; the host and its control
+ * groups have @room now, of which @reserved are spoken for.  Half of what there
+ * was before the first one, and is not spoken for, belongs to others.
  */
-bool hybrid_bases_have_room(uint64_t bytes, uint64_t room, uint64_t reserved);
+bool hybrid_bases_have_room(uint64_t taken, uint64_t bytes, uint64_t room,
+                            uint64_t reserved);
 
 /* ---- source: which page is in which slot ---- */
 
@@ -62,6 +64,9 @@ typedef struct HybridSlots HybridSlots;
 
 /* NULL: there is no memory for so many */
 HybridSlots *hybrid_slots_new(uint32_t slots);
+
+/* Bytes that it takes */
+uint64_t hybrid_slots_bytes(uint32_t slots);
 void hybrid_slots_free(HybridSlots *s);
 
 /* The next slot for @page; HYBRID_SLOT_NONE: it has one, or all are taken */
@@ -83,7 +88,7 @@ uint32_t hybrid_bases_wanted(uint64_t most, uint64_t memory,
 /*
  * How long it may take to send @pages bases over a link of @bandwidth bytes/s:
  * twice as long as it should, and a moment (100 ms, chosen).  What has not gone
- * by then goes as a whole page after the switch.  0: do not begin.
+ * by then goes as a whole page after the switch.  0 where a figure is missing.
  */
 int64_t hybrid_bases_patience_us(uint64_t pages, uint32_t page_size,
                                  double bandwidth);
@@ -96,9 +101,12 @@ typedef struct HybridBase {
     uint32_t version;           /* 0: none, or it has been used */
 } HybridBase;
 
-/* The source means, by what stands in @head about @page, what is in its slot */
-bool hybrid_base_is(const HybridBase *bases, uint32_t slots,
-                    const HybridDeltaHead *head, uint64_t page);
+/*
+ * The source means, by what stands in @head about @page, what is in its slot:
+ * @base, which may be NULL.
+ */
+bool hybrid_base_is(const HybridBase *base, const HybridDeltaHead *head,
+                    uint64_t page);
 
 /*
  * How many slots of @page_size a destination offers to one that would like

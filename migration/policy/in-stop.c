@@ -22,14 +22,12 @@
 /* The largest double that may be converted to uint64_t, about 1.8e19 */
 #define MAX_U64 18446744073709549568.0
 
-bool hybrid_in_stop_add(HybridInStopAsk *ask, uint64_t bytes, uint64_t ns)
+void hybrid_in_stop_add(HybridInStopAsk *ask, uint64_t bytes, uint64_t ns)
 {
-    if (ask->sampled == HYBRID_IN_STOP_SAMPLE) {
-        return false;
+    if (ask->sampled < HYBRID_IN_STOP_SAMPLE) {
+        ask->sampled_ns[ask->sampled++] = ns;
+        ask->sampled_bytes += bytes;
     }
-    ask->sampled_ns[ask->sampled++] = ns;
-    ask->sampled_bytes += bytes;
-    return true;
 }
 
 static int compare(const void *a, const void *b)
@@ -63,7 +61,7 @@ void hybrid_in_stop_judge(const HybridInStopAsk *ask, HybridInStopVerdict *v)
     }
     bytes = based * ask->sampled_bytes / ask->sampled +
             (double)ask->whole * ask->page_size;
-    us = bytes * 1e6 / ask->bandwidth +
+    us = ask->gone_us + bytes * 1e6 / ask->bandwidth +
          based * median_ns(ask) / 1000.0 * BOTH_SIDES +
          WAYS * (double)MAX(0, ask->one_way_us);
     v->bytes = MIN(bytes, MAX_U64);

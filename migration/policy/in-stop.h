@@ -41,6 +41,7 @@ typedef struct HybridInStopAsk {
     double bandwidth;           /* bytes/s that the stop can use */
     int64_t one_way_us;         /* to the destination; less than 0: unknown */
     uint64_t limit_us;          /* of the downtime */
+    uint64_t gone_us;           /* of it */
     bool stopped;               /* the second question */
 } HybridInStopAsk;
 
@@ -50,8 +51,8 @@ typedef struct HybridInStopVerdict {
     uint64_t us;                /* that it would take; UINT64_MAX: unknown */
 } HybridInStopVerdict;
 
-/* Notes a difference of @bytes that was made in @ns; false: it has enough */
-bool hybrid_in_stop_add(HybridInStopAsk *ask, uint64_t bytes, uint64_t ns);
+/* Notes a difference of @bytes that was made in @ns; no more than it can use */
+void hybrid_in_stop_add(HybridInStopAsk *ask, uint64_t bytes, uint64_t ns);
 
 void hybrid_in_stop_judge(const HybridInStopAsk *ask, HybridInStopVerdict *v);
 

@@ -299,19 +299,27 @@ static void see_others(HybridLedger *l)
     see_dir(l, l->root_fd, 0);
 }
 
+bool hybrid_ledger_try_lock(HybridLedger *l)
+{
+    if (l && !try_lock(l)) {
+        return false;
+    }
+    if (l) {
+        see_others(l);
+    }
+    return true;
+}
+
 bool hybrid_ledger_lock(HybridLedger *l)
 {
     gint64 deadline = g_get_monotonic_time() +
                       HYBRID_LEDGER_PATIENCE_MS * 1000;
 
-    while (l && !try_lock(l)) {
+    while (!hybrid_ledger_try_lock(l)) {
         if (errno != EWOULDBLOCK || g_get_monotonic_time() >= deadline) {
             return false;
         }
         g_usleep(LOCK_POLL_US);
-    }
-    if (l) {
-        see_others(l);
     }
     return true;
 }

@@ -81,6 +81,9 @@ void hybrid_ledger_set(HybridLedger *l, const char *word, uint64_t bytes);
  */
 bool hybrid_ledger_lock(HybridLedger *l);
 
+/* The same, at once.  False: another process has the lock now. */
+bool hybrid_ledger_try_lock(HybridLedger *l);
+
 /* Returns true if it was locked */
 bool hybrid_ledger_unlock(HybridLedger *l);
 

@@ -26,6 +26,7 @@
 #include "migration/hybrid/trace.h"
 #include "migration/hybrid/common/params.h"
 #include "migration/hybrid/common/point.h"
+#include "migration/hybrid/common/room.h"
 #include "migration/hybrid/source/block.h"
 
 /* Bases between two looks at what else there is to do: 1 MiB, chosen */
@@ -49,6 +50,7 @@ void TSA_NO_TSA hybrid_deltas_end(HybridDeltas *d)
     g_clear_pointer(&d->slots, hybrid_slots_free);
     g_clear_pointer(&d->ranges, g_array_unref);
     g_clear_pointer(&d->use, g_free);
+    qatomic_set(&d->beside, 0);
     for (int i = 0; i < RAM_CHANNEL_MAX; i++) {
         g_clear_pointer(&d->out[i], g_free);
         g_clear_pointer(&d->copy[i], g_free);
@@ -117,10 +119,35 @@ static bool TSA_NO_TSA hybrid_deltas_take(RAMBlock *rb, unsigned long page,
     return true;
 }
 
+/*
+ * What guests have claimed that come in to this host: not to be seen in what
+ * it has available.
+ */
+static uint64_t hybrid_bases_claimed(void)
+{
+    HybridLedger *ledger = hybrid_ledger_open(HYBRID_LEDGER_DEFAULT_DIR, NULL);
+    uint64_t bytes = UINT64_MAX;        /* others look at it all the time */
+
+    if (hybrid_ledger_lock(ledger)) {
+        bytes = hybrid_ledger_others(ledger);
+        hybrid_ledger_unlock(ledger);
+    }
+    hybrid_ledger_close(ledger);
+    return bytes;
+}
+
 /* False: there is no memory for what is small beside the bases */
-static bool hybrid_deltas_alloc(HybridDeltas *d, uint32_t slots)
+static bool HYBRID_SOURCE_THREAD
+hybrid_deltas_alloc(HybridDeltas *d, uint32_t slots)
 {
     d->page_size = qemu_target_page_size();
+    d->claimed = hybrid_bases_claimed();
+    if (!hybrid_bases_have_room(0, hybrid_slots_bytes(slots) + slots,
+                                hybrid_room_bytes(), d->claimed)) {
+        return false;
+    }
+    qatomic_set(&d->beside, hybrid_slots_bytes(slots) + slots);
+    qatomic_set(&d->beside_most, d->beside);
     d->slots = hybrid_slots_new(slots);
     d->use = g_try_malloc0(slots);
     d->ranges = g_array_new(false, false, sizeof(HybridSlotRange));
@@ -179,6 +206,7 @@ bool hybrid_deltas_begin(HybridSource *h)
     uint32_t pages = MIN(ram_bytes_remaining() / qemu_target_page_size(),
                          d->allowed);
     MigrationHybridDeltaDecision decision;
+    bool walked;
     uint32_t taken;
     int64_t patience_us;
 
@@ -196,20 +224,24 @@ bool hybrid_deltas_begin(HybridSource *h)
     if (decision != MIGRATION_HYBRID_DELTA_DECISION_WORTH) {
         return false;
     }
+    d->version = ram_list.version;
+    smp_rmb();                  /* then what is in the list */
     /* The hot ones first: if there are too few slots, others are left out */
-    hybrid_worth_each(d->worth, true, hybrid_deltas_take, d);
+    walked = hybrid_worth_each(d->worth, true, hybrid_deltas_take, d);
     d->hot = hybrid_slots_taken(d->slots);
-    hybrid_worth_each(d->worth, false, hybrid_deltas_take, d);
+    walked &= hybrid_worth_each(d->worth, false, hybrid_deltas_take, d);
     taken = hybrid_slots_taken(d->slots);
     patience_us = hybrid_bases_patience_us(taken, d->page_size,
                                            hybrid_rounds_bandwidth(h->rounds));
     trace_hybrid_delta_pass(d->hot, taken - d->hot, taken, patience_us);
     if (!taken) {
         hybrid_deltas_end(d);
+        hybrid_shared_set(&d->decision, walked ?
+                          MIGRATION_HYBRID_DELTA_DECISION_NOT_WORTH :
+                          MIGRATION_HYBRID_DELTA_DECISION_NO_MEMORY);
         return false;
     }
     d->deadline_us = hybrid_now_us() + patience_us;
-    d->version = ram_list.version;
     d->in_pass = true;
     return true;
 }
@@ -295,7 +327,7 @@ hybrid_bases_message(MigrationState *s, HybridDeltas *d)
             HYBRID_MSG_MAX_BODY) {
             break;
         }
-        copy = hybrid_area_grow(&d->area, slot, 0);
+        copy = hybrid_area_grow(&d->area, slot, d->beside, d->claimed);
         if (!copy) {
             hybrid_deltas_cut(d, MIGRATION_HYBRID_DELTA_DECISION_NO_MEMORY);
             break;

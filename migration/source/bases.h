@@ -49,6 +49,9 @@ struct HybridDeltas {
     GArray *ranges;             /* of HybridSlotRange, ascending */
     HybridArea area;
     uint8_t *use;               /* of each slot; see the file's head */
+    size_t beside;              /* bytes of slots and use; atomic */
+    size_t beside_most;         /* atomic */
+    uint64_t claimed HYBRID_SOURCE_OWNED;   /* by guests that come in here */
     size_t page_size;
     /* each thread's, that sends: a difference, and what it is made of */
     uint8_t *out[RAM_CHANNEL_MAX];

@@ -32,7 +32,7 @@ typedef struct HybridBlock {
     unsigned long *recent;
 } HybridBlock;
 
-/* BQL held: blocks can neither come nor go during a migration */
+/* BQL held: meanwhile blocks neither come nor go */
 void hybrid_blocks_init(void);
 void hybrid_blocks_cleanup(void);
 

@@ -138,7 +138,7 @@ hybrid_deltas_await(MigrationState *s, HybridSource *h, uint32_t sent)
     return lost;
 }
 
-bool hybrid_deltas_unsettled(MigrationState *s)
+bool hybrid_deltas_settle(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
     HybridDeltas *d = h->deltas;
@@ -175,8 +175,9 @@ void hybrid_deltas_settled(HybridSource *h, HybridMessage *m, Error **errp)
         return;
     }
     if (placed != sent || placed != hybrid_shared_get(&d->asked)) {
-        error_setg(errp, "The destination has placed %" PRIu32 " differences, "
-                   "sent were %" PRIu32, placed, sent);
+        error_setg(errp, "The destination says that it has placed %" PRIu32
+                   " differences: %" PRIu32 " were sent, it was asked for %"
+                   PRIu32, placed, sent, hybrid_shared_get(&d->asked));
         return;
     }
     d->settled = placed;
@@ -213,8 +214,9 @@ void hybrid_deltas_refused(HybridSource *h, HybridMessage *m, Error **errp)
     }
     if (slot == HYBRID_SLOT_NONE ||
         qatomic_read(&d->use[slot]) != HYBRID_SLOT_DELTA) {
-        error_setg(errp, "The destination asks for a page again that was not "
-                   "sent as a difference");
+        error_setg(errp, "The destination asks for page 0x%" PRIx64 " of block "
+                   "'%s' again, which was not sent as a difference", offset,
+                   name);
         return;
     }
     /* No more of them: what is wrong with one may be wrong with others */
@@ -230,13 +232,14 @@ void hybrid_deltas_recover(HybridDeltas *d)
     HybridSource *h = hybrid_source();
 
     /* What was not placed is missing in the bitmaps, which come next */
-    hybrid_shared_set(&d->on, false);
-    HYBRID_SOURCE_LOCK_GUARD(h);
-    d->settled = hybrid_shared_get(&d->sent);
-    hybrid_shared_set(&d->asked, d->settled);
-    for (uint32_t i = 0; d->slots && i < hybrid_slots_taken(d->slots); i++) {
-        d->use[i] = HYBRID_SLOT_USED;
+    WITH_QEMU_LOCK_GUARD(ram_bitmap_mutex()) {
+        hybrid_shared_set(&d->on, false);
     }
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        d->settled = hybrid_shared_get(&d->sent);
+        hybrid_shared_set(&d->asked, d->settled);
+    }
+    hybrid_deltas_end(d);
 }
 
 MigrationHybridDeltas *HYBRID_SOURCE_LOCKED
@@ -254,8 +257,9 @@ hybrid_deltas_info(HybridDeltas *d)
     info->current = stat64_get(&d->current);
     info->whole = stat64_get(&d->whole);
     info->refused = stat64_get(&d->refused);
-    info->memory = qatomic_read(&d->area.bytes);
-    info->memory_peak = qatomic_read(&d->area.most);
+    info->memory = qatomic_read(&d->area.bytes) + qatomic_read(&d->beside);
+    info->memory_peak = qatomic_read(&d->area.most) +
+                        qatomic_read(&d->beside_most);
     info->time_us = stat64_get(&d->time_ns) / 1000;
     info->decision = hybrid_shared_get(&d->decision);
     info->has_decision = info->decision < MIGRATION_HYBRID_DELTA_DECISION__MAX;

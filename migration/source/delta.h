@@ -18,10 +18,11 @@ int hybrid_delta_encode(HybridDeltas *d, int channel, uint32_t slot,
                         const uint8_t *host);
 
 /*
- * In postcopy, nothing is left to be sent: true as long as it is not known
- * that all differences were placed.  Waits a moment.  Migration thread.
+ * In postcopy, when nothing is left to be sent: asks the destination whether
+ * all differences were placed, and waits a moment.  False: they were, or there
+ * was none, and their memory is given back.  Migration thread.
  */
-bool HYBRID_SOURCE_THREAD hybrid_deltas_unsettled(MigrationState *s);
+bool HYBRID_SOURCE_THREAD hybrid_deltas_settle(MigrationState *s);
 
 /* Messages, return path thread.  RAW: no lock held. */
 void HYBRID_SOURCE_LOCKED

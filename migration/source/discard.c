@@ -96,7 +96,8 @@ bool hybrid_src_discard(MigrationState *s, RAMBlock *rb)
         return false;
     }
     hybrid_source_in_thread();
-    d.each = !h->discards_begun;
+    /* Of a migration that completes nothing is missing but what it sends */
+    d.each = !h->discards_begun && !hybrid_shared_get(&h->completing);
     WITH_HYBRID_SOURCE_LOCK(h) {
         if (h->times.synced_us < 0) {
             h->times.synced_us = hybrid_now_us();

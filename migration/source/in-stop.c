@@ -67,13 +67,14 @@ static void hybrid_in_stop_count(HybridDeltas *d, HybridInStopAsk *ask)
 }
 
 static bool HYBRID_SOURCE_THREAD
-hybrid_in_stop_fits(HybridSource *h, bool stopped)
+hybrid_in_stop_fits(HybridSource *h, bool stopped, int64_t since_us)
 {
     HybridDeltas *d = h->deltas;
     HybridInStopAsk ask = {
         .page_size = d->page_size,
         .bandwidth = hybrid_rounds_stop_bandwidth(h->rounds),
         .limit_us = migrate_downtime_limit() * 1000,
+        .gone_us = stopped ? hybrid_now_us() - since_us : 0,
         .stopped = stopped,
     };
     HybridInStopVerdict verdict;
@@ -106,19 +107,20 @@ void hybrid_in_stop_prepare(MigrationState *s)
     HybridSource *h = hybrid_source();
     HybridDeltas *d = h->deltas;
 
-    d->there = hybrid_in_stop_possible(s, d) && hybrid_in_stop_fits(h, false);
-    if (d->there) {
-        d->there = hybrid_src_probe_rtt(s, INT64_MAX);
-    }
+    d->there = hybrid_in_stop_possible(s, d) &&
+               hybrid_in_stop_fits(h, false, 0) &&
+               hybrid_src_probe_rtt(s, INT64_MAX);
+    HYBRID_SOURCE_LOCK_GUARD(h);
+    d->there = d->there && !h->rp_ended;    /* or nobody has answered */
 }
 
-bool hybrid_in_stop_foreseen(MigrationState *s)
+bool hybrid_in_stop_choose(MigrationState *s)
 {
     HybridSource *h = hybrid_source();
     HybridDeltas *d = h->deltas;
 
     d->foreseen = d->there && hybrid_in_stop_possible(s, d) &&
-                  hybrid_in_stop_fits(h, false);
+                  hybrid_in_stop_fits(h, false, 0);
     if (d->foreseen) {
         d->decided = hybrid_shared_get(&d->decision);
         hybrid_shared_set(&d->decision,
@@ -129,14 +131,14 @@ bool hybrid_in_stop_foreseen(MigrationState *s)
     return d->foreseen;
 }
 
-bool hybrid_in_stop_begin(HybridSource *h)
+bool hybrid_in_stop_begin(HybridSource *h, int64_t since_us)
 {
     HybridDeltas *d = h->deltas;
 
     if (!d->foreseen) {
         return true;
     }
-    if (!hybrid_shared_get(&d->dropped) && hybrid_in_stop_fits(h, true)) {
+    if (!hybrid_shared_get(&d->dropped) && hybrid_in_stop_fits(h, true, since_us)) {
         hybrid_shared_set(&d->in_stop, true);
         return true;
     }
@@ -152,6 +154,9 @@ void hybrid_in_stop_end(HybridSource *h)
 {
     HybridDeltas *d = h->deltas;
 
+    /* What is dirtied from now on goes behind the package, as a whole */
+    hybrid_shared_set(&d->on, false);
+    hybrid_shared_set(&d->in_stop, false);
     HYBRID_SOURCE_LOCK_GUARD(h);
     /* LOADED says that they are placed, and nothing is asked for again */
     d->settled = hybrid_shared_get(&d->sent);

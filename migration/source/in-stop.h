@@ -17,16 +17,18 @@
 void HYBRID_SOURCE_THREAD hybrid_in_stop_prepare(MigrationState *s);
 
 /*
- * All of RAM has just been synced: does it fit?  Then the migration is to
- * complete as precopy.
+ * All of RAM has just been synced: chooses to complete the migration as
+ * precopy, and returns true, if it fits.
  */
-bool HYBRID_SOURCE_THREAD hybrid_in_stop_foreseen(MigrationState *s);
+bool HYBRID_SOURCE_THREAD hybrid_in_stop_choose(MigrationState *s);
 
 /*
- * The same when the guest stands still.  False: it has become too much, the
- * guest is to be handed over.  Also true if nothing was foreseen.
+ * Looks once more when the guest stands still; the stop has lasted since
+ * @since_us.  False: it has become too much, the guest is to be handed over.
+ * Also true if it was to be handed over, or completes without.
  */
-bool HYBRID_SOURCE_THREAD hybrid_in_stop_begin(HybridSource *h);
+bool HYBRID_SOURCE_THREAD hybrid_in_stop_begin(HybridSource *h,
+                                               int64_t since_us);
 
 /* All of RAM has been sent */
 void HYBRID_SOURCE_THREAD hybrid_in_stop_end(HybridSource *h);

@@ -106,7 +106,9 @@ hybrid_fill_pages(HybridSource *h, MigrationHybridInfo *i)
     if (h->received_known) {
         p->has_received = p->has_lost = true;
         p->received = h->pages_received;
-        p->lost = p->total - MIN(p->total, p->received);
+        /* Of a difference that was refused both counts are of one page less */
+        p->lost = p->total - MIN(p->total, p->received +
+                                 stat64_get(&h->deltas->refused));
     }
 }
 

@@ -75,7 +75,7 @@ static int TSA_NO_TSA hybrid_push_add(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-/* Blocks can neither come nor go during a migration */
+/* The guest runs elsewhere: blocks neither come nor go any more */
 static void TSA_REQUIRES(hybrid_pusher_locked)
 hybrid_push_begin(HybridPusher *push)
 {

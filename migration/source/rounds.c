@@ -339,7 +339,7 @@ hybrid_src_after_bases(MigrationState *s, HybridSource *h, bool can_switchover)
     if (h->held) {
         return hybrid_src_next_round(h);
     }
-    hybrid_src_prepare_switch(h, hybrid_in_stop_foreseen(s) ?
+    hybrid_src_prepare_switch(h, hybrid_in_stop_choose(s) ?
                                  HYBRID_ACTION_COMPLETE :
                                  HYBRID_ACTION_HANDOFF);
     return HYBRID_TICK_SWITCH;
@@ -389,11 +389,28 @@ hybrid_src_tick_round(MigrationState *s, HybridSource *h, bool can_switchover,
     return HYBRID_TICK_SWITCH;
 }
 
+/*
+ * True if nobody answers any more: what we send may arrive, but there is no
+ * handoff without answers.
+ */
+static bool HYBRID_SOURCE_THREAD
+hybrid_src_give_up(MigrationState *s, HybridSource *h)
+{
+    bool rp_ended;
+
+    WITH_HYBRID_SOURCE_LOCK(h) {
+        rp_ended = h->rp_ended;
+    }
+    if (rp_ended) {
+        migration_shutdown_channels(s);
+    }
+    return rp_ended;
+}
+
 static HybridTick HYBRID_SOURCE_THREAD
 hybrid_src_tick_decide(MigrationState *s, HybridSource *h, bool can_switchover)
 {
     int64_t now_us;
-    bool rp_ended;
 
     if (!h->active || s->state != MIGRATION_STATUS_ACTIVE) {
         if (h->active && s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
@@ -410,12 +427,7 @@ hybrid_src_tick_decide(MigrationState *s, HybridSource *h, bool can_switchover)
         return HYBRID_TICK_NONE;
     }
     hybrid_point("src-in-rounds");
-    WITH_HYBRID_SOURCE_LOCK(h) {
-        rp_ended = h->rp_ended;
-    }
-    if (rp_ended) {
-        /* What we send may arrive, but there is no handoff without answers */
-        migration_shutdown_channels(s);
+    if (hybrid_src_give_up(s, h)) {
         return HYBRID_TICK_ITERATE;
     }
     if (hybrid_deltas_in_pass(h->deltas)) {
@@ -442,7 +454,7 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         tick = hybrid_src_after_bases(s, h, can_switchover);
         hybrid_src_idle_end(s);
     } else if (s->state == MIGRATION_STATUS_POSTCOPY_ACTIVE &&
-               hybrid_deltas_unsettled(s)) {
+               hybrid_deltas_settle(s)) {
         tick = HYBRID_TICK_BUSY;
     }
     if (tick == HYBRID_TICK_SWITCH) {
@@ -451,6 +463,9 @@ HybridTick hybrid_src_tick(MigrationState *s, bool can_switchover)
         }
         hybrid_flow_drain(s);
         hybrid_point("src-before-stop");
+        if (hybrid_src_give_up(s, h)) {
+            tick = HYBRID_TICK_ITERATE; /* the guest need not stop for that */
+        }
     }
     return tick;
 }

@@ -58,6 +58,7 @@ int hybrid_src_complete_iterable(MigrationState *s)
     HybridSource *h = hybrid_source();
     bool completing = hybrid_src_completing();
     uint64_t must_precopy, can_postcopy;
+    int64_t begin_us = hybrid_now_us();
     int ret;
 
     hybrid_source_in_thread();
@@ -78,7 +79,7 @@ int hybrid_src_complete_iterable(MigrationState *s)
         migration_rate_set(RATE_LIMIT_DISABLED);
         hybrid_src_idle_begin(s);
         qemu_savevm_state_pending_exact(&must_precopy, &can_postcopy);
-        completing = hybrid_in_stop_begin(h);
+        completing = hybrid_in_stop_begin(h, begin_us);
         hybrid_src_idle_end(s);
         while (completing && ram_bytes_remaining() &&
                hybrid_src_may_send(s, h)) {

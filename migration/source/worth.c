@@ -269,7 +269,7 @@ static int hybrid_worth_walk_block(RAMBlock *rb, void *opaque)
     cold = bitmap_try_new(pages);
     hot = bitmap_try_new(pages);
     if (!cold || !hot) {
-        return 0;
+        return -ENOMEM;
     }
     bitmap_copy(cold, rb->bmap, pages);
     if (rb->hybrid->deferred) {
@@ -320,7 +320,7 @@ hybrid_worth_decide(HybridWorth *w, const HybridWorthAsk *ask)
     return &w->verdict;
 }
 
-void TSA_NO_TSA hybrid_worth_each(HybridWorth *w, bool hot,
+bool TSA_NO_TSA hybrid_worth_each(HybridWorth *w, bool hot,
                                   HybridWorthTake *take, void *opaque)
 {
     HybridWorthWalk walk = {
@@ -333,7 +333,7 @@ void TSA_NO_TSA hybrid_worth_each(HybridWorth *w, bool hot,
 
     QEMU_LOCK_GUARD(ram_bitmap_mutex());
     RCU_READ_LOCK_GUARD();
-    foreach_not_ignored_block(hybrid_worth_walk_block, &walk);
+    return foreach_not_ignored_block(hybrid_worth_walk_block, &walk) >= 0;
 }
 
 void HYBRID_SOURCE_LOCKED

@@ -42,10 +42,11 @@ hybrid_worth_decide(HybridWorth *w, const HybridWorthAsk *ask);
 
 /*
  * Those that are worth it, the @hot ones or all others: each is given to @take
- * until that returns false, block by block and each block in one piece.
+ * until that returns false, block by block and each block in one piece.  False:
+ * there was no memory to look at them.
  */
 typedef bool HybridWorthTake(RAMBlock *rb, unsigned long page, void *opaque);
-void HYBRID_SOURCE_THREAD
+bool HYBRID_SOURCE_THREAD
 hybrid_worth_each(HybridWorth *w, bool hot, HybridWorthTake *take,
                   void *opaque);
 

@@ -273,7 +273,8 @@ static void bases(HybridMessage *m)
         base[slot].page = offset / PAGE;
         base[slot].version = version;
         hybrid_delta_head_get(bytes, &head);
-        if (hybrid_base_is(base, SLOTS, &head, offset / PAGE)) {
+        if (head.slot < SLOTS &&
+            hybrid_base_is(&base[head.slot], &head, offset / PAGE)) {
             FUZZ_CHECK(head.slot < SLOTS && head.version &&
                        base[head.slot].page == offset / PAGE);
         }

@@ -263,10 +263,14 @@ def delta_recovered_twice(logs):
         for again in (False, True):
             migration.pause()
             _both_are(migration, 'postcopy-paused')
+            equal(migration.hybrid('dst')['deltas']['memory'], 0,
+                  'kept in the pause')
             pair.link.heal()
             migration.recover()
             if not again:
                 _both_are(migration, 'postcopy-active')
+                equal(migration.hybrid()['deltas']['memory'], 0,
+                      'kept after a recovery')
                 pair.link.cut()
         pair.src.set_parameters({'max-postcopy-bandwidth': 0})
         equal(migration.wait_end(), 'completed', 'ended as')
@@ -378,6 +382,7 @@ def _spoilt(logs, caps=None, most=50):
         check(spoils.spoilt, 'no base was spoilt')
         d = deltas_of_both(migration)
         check(d['refused'], f'none was refused: {d}')
+        pages_add_up(migration)
         said = [line for line in trace_lines(pair.dst)
                 if 'hybrid_delta_refused' in line]
         equal(len(said), d['refused'], 'refused, in the trace')

@@ -185,8 +185,10 @@ def ends_hybrid(migration, action):
 def pages_add_up(migration, lost=False):
     """First sends and re-sends are all sends, and all were received."""
     p = migration.hybrid()['pages']
+    refused = migration.hybrid().get('deltas', {}).get('refused', 0)
     equal(p['first-sends'] + p['resends'], p['total'], 'first + resends')
-    equal(p['received'] + p['lost'], p['total'], 'received + lost')
+    equal(p['received'] + refused + p['lost'], p['total'],
+          'received + refused + lost')
     if not lost:
         equal(p['lost'], 0, 'lost pages')
     check(p['on-demand'] + p['pushed'] <= p['total'], f'too many: {p}')

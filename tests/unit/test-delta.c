@@ -76,19 +76,17 @@ static void test_base_is(void)
     HybridBase bases[3] = { { 0 }, { .page = 7, .version = 2 }, { .page = 8 } };
     HybridDeltaHead head = { .slot = 1, .version = 2 };
 
-    g_assert_true(hybrid_base_is(bases, 3, &head, 7));
-    g_assert_false(hybrid_base_is(bases, 3, &head, 8));
-    g_assert_false(hybrid_base_is(bases, 1, &head, 7));
+    g_assert_true(hybrid_base_is(&bases[1], &head, 7));
+    g_assert_false(hybrid_base_is(&bases[1], &head, 8));
+    g_assert_false(hybrid_base_is(&bases[2], &head, 8));
+    g_assert_false(hybrid_base_is(NULL, &head, 7));
     head.version = 1;
-    g_assert_false(hybrid_base_is(bases, 3, &head, 7));
+    g_assert_false(hybrid_base_is(&bases[1], &head, 7));
     /* Nothing is there, or it was used: no version means it */
     head.version = 0;
-    for (head.slot = 0; head.slot < 3; head.slot++) {
-        g_assert_false(hybrid_base_is(bases, 3, &head, bases[head.slot].page));
+    for (int i = 0; i < 3; i++) {
+        g_assert_false(hybrid_base_is(&bases[i], &head, bases[i].page));
     }
-    head.slot = UINT32_MAX;
-    head.version = 2;
-    g_assert_false(hybrid_base_is(bases, 3, &head, 7));
 }
 
 static void test_offer(void)
@@ -121,13 +119,27 @@ static void test_wanted(void)
 
 static void test_room(void)
 {
-    g_assert_true(hybrid_bases_have_room(100, 200, 0));
-    g_assert_false(hybrid_bases_have_room(101, 200, 0));
-    g_assert_true(hybrid_bases_have_room(50, 200, 100));
-    g_assert_false(hybrid_bases_have_room(51, 200, 100));
-    g_assert_false(hybrid_bases_have_room(1, 200, 200));
-    g_assert_false(hybrid_bases_have_room(1, 200, UINT64_MAX));
-    g_assert_false(hybrid_bases_have_room(1, 0, 0));
+    g_assert_true(hybrid_bases_have_room(0, 100, 200, 0));
+    g_assert_false(hybrid_bases_have_room(0, 101, 200, 0));
+    g_assert_true(hybrid_bases_have_room(0, 50, 200, 100));
+    g_assert_false(hybrid_bases_have_room(0, 51, 200, 100));
+    g_assert_false(hybrid_bases_have_room(0, 1, 200, 200));
+    g_assert_false(hybrid_bases_have_room(0, 1, 200, UINT64_MAX));
+    g_assert_false(hybrid_bases_have_room(0, 1, 0, 0));
+}
+
+/* However small the pieces are, they come to half of what there was */
+static void test_half(void)
+{
+    for (uint64_t piece = 1; piece <= 100; piece++) {
+        uint64_t taken = 0;
+
+        while (hybrid_bases_have_room(taken, piece, 1000 - taken, 200)) {
+            taken += piece;
+        }
+        g_assert_cmpuint(taken, <=, 400);
+        g_assert_cmpuint(taken, >, 400 - piece - 2);
+    }
 }
 
 static void test_patience(void)
@@ -149,6 +161,7 @@ int main(int argc, char **argv)
     g_test_add_func("/delta/base-is", test_base_is);
     g_test_add_func("/delta/offer", test_offer);
     g_test_add_func("/delta/wanted", test_wanted);
+    g_test_add_func("/delta/half", test_half);
     g_test_add_func("/delta/room", test_room);
     g_test_add_func("/delta/patience", test_patience);
     return g_test_run();
