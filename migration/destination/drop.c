@@ -289,13 +289,23 @@ static int hybrid_dst_advise(RAMBlock *rb, void *opaque)
 static void HYBRID_BQL_LOCKED hybrid_dst_huge_pages(bool on)
 {
     int advice = on ? QEMU_MADV_HUGEPAGE : QEMU_MADV_NOHUGEPAGE;
+    HybridDestination *h = hybrid_destination();
     RCU_READ_LOCK_GUARD();
 
-    if (hybrid_destination()->small_pages == !on) {
+    if (h->small_pages == !on && !h->never_huge) {
         return;
     }
     foreach_not_ignored_block(hybrid_dst_advise, &advice);
-    hybrid_destination()->small_pages = !on;
+    h->small_pages = !on;
+}
+
+void hybrid_dst_keep_small_pages(void)
+{
+    int advice = QEMU_MADV_NOHUGEPAGE;
+    RCU_READ_LOCK_GUARD();
+
+    hybrid_destination()->never_huge = true;
+    foreach_not_ignored_block(hybrid_dst_advise, &advice);
 }
 
 /*

@@ -16,6 +16,12 @@ int hybrid_dst_discard(HybridMessage *m);
 /* Before LISTEN: nothing may be where a page is to be placed.  0 or -errno. */
 int HYBRID_BQL_LOCKED hybrid_dst_drop_untouched(void);
 
+/*
+ * From now until the end of the migration: a page that comes takes no more
+ * memory than its own.
+ */
+void HYBRID_BQL_LOCKED hybrid_dst_keep_small_pages(void);
+
 /* The migration is over: huge pages as before */
 void HYBRID_BQL_LOCKED hybrid_dst_discards_end(void);
 
