@@ -5,7 +5,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import contextlib
 import os
 import random
+import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -409,8 +411,59 @@ def pause_at_the_end_of_precopy(logs):
             audit(pair, 'src')
 
 
+def pause_of_a_command(logs):
+    """The load waits for what a command says, in a coroutine: it is woken."""
+    with booted(logs, IDLE, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration = Migration(pair, {'events': True}, {'events': True},
+                              {'max-bandwidth': 1 << 20})
+        migration.prepare()
+        fifo = os.path.join(pair.run.folder, 'fifo')
+        os.mkfifo(fifo)
+        pair.dst.qmp('migrate-incoming', {'uri': f'exec:cat {fifo}',
+                                          'exit-on-error': False})
+        pair.src.qmp('migrate', {'uri': f'exec:cat > {fifo}'})
+        check(migration.wait_status('dst', 'active', timeout=PATIENCE),
+              'nothing comes')
+        pid = pair.src.machine.get_pid()
+        os.kill(pid, signal.SIGSTOP)    # nothing comes any more
+        try:
+            time.sleep(0.2)             # what is on its way
+            pair.dst.monitor.command('migrate-pause', oob=True)
+            check(migration.wait_status('dst', 'failed', timeout=10),
+                  'the destination waits for the command')
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        check(migration.wait_status('src', 'failed', timeout=PATIENCE),
+              'the source does not notice')
+        audit(pair, 'src')
+
+
+def multifd_one_too_many(logs):
+    """A channel with a number that is none of theirs; they begin with 0."""
+    with booted(logs, IDLE, bare=True, mem=64, pages=7000,
+                rate='unlimited') as pair:
+        migration = Migration(pair, {'events': True}, {'events': True},
+                              transport='unix')
+        migration.dst_caps['multifd'] = True
+        migration.prepare()
+        pair.dst.set_parameters({'multifd-channels': 2})
+        path = os.path.join(pair.run.folder, 'incoming')
+        pair.dst.qmp('migrate-incoming', {'uri': f'unix:{path}',
+                                          'exit-on-error': False})
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            sock.sendall(struct.pack('>II16sB39x', 0x11223344, 1, b'', 2))
+            check(migration.wait_status('dst', 'failed', timeout=PATIENCE),
+                  'it is taken')
+        error = migration.info('dst')['error-desc']
+        check('channel id 2' in error, f'error: {error}')
+        audit(pair, 'src')
+
+
 CASES = {'attempt-' + f.__name__.replace('_', '-'): f for f in (
     fails_later, connects_later, fails_in_the_next, connects_in_the_next,
     silent_tls, cancelled_then_fails, cancelled_then_connects, scanned, scanned_preempt, scanned_tls, scanned_garbage_preempt,
     silent_client_tls, two_handshakes, handshake_after_the_end,
-    no_credentials, multifd_silent, pause_at_the_end_of_precopy)}
+    no_credentials, multifd_silent, multifd_one_too_many,
+    pause_at_the_end_of_precopy, pause_of_a_command)}

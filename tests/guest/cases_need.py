@@ -13,7 +13,7 @@ from hybridmig import paths
 from hybridmig.migrate import Migration
 from hybridmig.runs import Run
 from memory import (LEDGER, MIB, end, huge_pages, inflate, own_group,
-                    tmpfs)
+                    scatter, tmpfs)
 
 #: 64 GiB that the guest may get; the host has not as much.
 VIRTIO_MEM = ('-object', 'memory-backend-ram,id=vm0,size=64G,reserve=off',
@@ -208,6 +208,8 @@ def balloon(logs):
             _memory_refused(end(pair))
             pair.src.qmp('balloon', {'value': (mem - 448) * MIB})
             equal(pair.src.qmp('query-balloon')['actual'], 64 * MIB, 'actual')
+            # What it has left lies anywhere
+            scatter(path, range(64 * MIB, mem * MIB, 2 * MIB))
             pair.renew_destination()
             group.take(pair.dst)
             status, src, _dst, error = end(pair)

@@ -166,11 +166,9 @@ def tmpfs(run, size):
         subprocess.run(['umount', '-l', folder], check=False)
 
 
-def inflate(path, taken):
-    """
-    As the guest's driver does it: the balloon of device 9 on a "pc" machine
-    has taken so many bytes.  path: QEMU's -qtest socket.
-    """
+@contextlib.contextmanager
+def _qtest(path):
+    """Commands for QEMU's -qtest socket, which answers each."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(path)
         lines = sock.makefile('rw', encoding='ascii')
@@ -179,9 +177,25 @@ def inflate(path, taken):
             lines.write(text + '\n')
             lines.flush()
             return lines.readline()
-        config = 0x80000000 | 9 << 11
+        yield ask
+
+
+def inflate(path, taken):
+    """
+    As the guest's driver does it: the balloon of device 9 on a "pc" machine
+    has taken so many bytes.  path: QEMU's -qtest socket.
+    """
+    config = 0x80000000 | 9 << 11
+    with _qtest(path) as ask:
         for register, value in ((0x10, 0xc000), (0x04, 0x0003)):
             ask(f'outl 0xcf8 {config | register:#x}')
             ask(f'outl 0xcfc {value:#x}')
         # behind the header of a device without MSI-X: num_pages, actual
         ask(f'outl {0xc000 + 20 + 4:#x} {taken >> 12:#x}')
+
+
+def scatter(path, addresses):
+    """Something is in the guest's pages at these addresses."""
+    with _qtest(path) as ask:
+        for address in addresses:
+            ask(f'writeq {address:#x} 0x1')
