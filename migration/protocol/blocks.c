@@ -13,8 +13,7 @@
 
 bool hybrid_block_put(HybridMessage *m, const HybridBlock *b)
 {
-    /* The message has its kind and version, too */
-    if (m->bytes->len - 4 + 18 + strlen(b->name) > HYBRID_MSG_MAX_BODY) {
+    if (!hybrid_msg_has_room(m, 18 + strlen(b->name))) {
         return false;
     }
     hybrid_msg_put_be64(m, b->length);

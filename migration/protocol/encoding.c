@@ -54,6 +54,12 @@ static void get(HybridMessage *m, void *p, size_t n)
     m->pos += n;
 }
 
+bool hybrid_msg_has_room(const HybridMessage *m, size_t n)
+{
+    /* Kind and version stand before the body */
+    return m->bytes->len - 4 + n <= HYBRID_MSG_MAX_BODY;
+}
+
 size_t hybrid_msg_left(const HybridMessage *m)
 {
     return m->bytes->len - m->pos;

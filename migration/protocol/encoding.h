@@ -34,6 +34,9 @@ void hybrid_msg_put_be64(HybridMessage *m, uint64_t v);
 void hybrid_msg_put_text(HybridMessage *m, const char *text);
 void hybrid_msg_put_bytes(HybridMessage *m, const uint8_t *bytes, size_t n);
 
+/* The body may have @n more bytes; a text takes two besides its own */
+bool hybrid_msg_has_room(const HybridMessage *m, size_t n);
+
 /* Bytes of the body that have not been read: what an older peer leaves out */
 size_t hybrid_msg_left(const HybridMessage *m);
 uint16_t hybrid_msg_get_be16(HybridMessage *m);

@@ -13,8 +13,7 @@
 
 bool hybrid_section_put(HybridMessage *m, const HybridSection *s)
 {
-    /* The message has its kind and version, too */
-    if (m->bytes->len - 4 + 10 + strlen(s->idstr) > HYBRID_MSG_MAX_BODY) {
+    if (!hybrid_msg_has_room(m, 10 + strlen(s->idstr))) {
         return false;
     }
     hybrid_msg_put_be32(m, s->instance_id);

@@ -323,8 +323,7 @@ hybrid_bases_message(MigrationState *s, HybridDeltas *d)
         RAMBlock *rb = hybrid_bases_block(d, slot);
         uint8_t *copy;
 
-        if (m.bytes->len + 18 + strlen(rb->idstr) + d->page_size >
-            HYBRID_MSG_MAX_BODY) {
+        if (!hybrid_msg_has_room(&m, 18 + strlen(rb->idstr) + d->page_size)) {
             break;
         }
         copy = hybrid_area_grow(&d->area, slot, d->beside, d->claimed);
